@@ -1,0 +1,393 @@
+//! A ring on Node's event loop.
+//!
+//! Three libuv handles: a *prepare* handle submits what one turn of the loop has prepared, just before the loop
+//! waits; a *poll* handle on an eventfd wakes the loop when completions arrive meanwhile (the ring's own
+//! descriptor never wakes it on a DEFER_TASKRUN ring, lifecycle-rules.md section 10); an *idle* handle keeps the
+//! loop from waiting while there is more to do than one turn may take.
+
+use crate::state::State;
+use crate::uv::{self, Handle, Loop, Uv};
+use napi::sys;
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+use std::rc::Rc;
+use uring_core::ring::Ring;
+use uring_core::shared::Word;
+
+/// Rounds of submit, reap and deliver in one turn of the loop: enough to make its cost disappear, few enough that
+/// timers and sockets of others get their turn after about a millisecond.
+const ROUNDS_MAX: u32 = 64;
+const COMPLETIONS_MAX: u32 = 1024;
+
+struct Callbacks {
+    deliver: sys::napi_ref,
+    closed: sys::napi_ref,
+    context: sys::napi_async_context,
+}
+
+pub struct EventLoop {
+    uv: &'static Uv,
+    poll: Handle,
+    prepare: Handle,
+    idle: Handle,
+    /// Memory of the three handles, as large as libuv says they are.
+    _memory: [Box<[u128]>; 3],
+    eventfd: OwnedFd,
+    callbacks: Callbacks,
+    referenced: Cell<bool>,
+    pumping: Cell<bool>,
+    /// Handles that libuv has not closed yet; 0 while they are open.
+    closing: Cell<u32>,
+}
+
+fn handle_memory(uv: &Uv, kind: c_int) -> Box<[u128]> {
+    // SAFETY: asks libuv for a number.
+    let size_bytes = unsafe { (uv.handle_size)(kind) };
+    vec![0u128; size_bytes.div_ceil(size_of::<u128>())].into_boxed_slice()
+}
+
+fn errno(status: c_int) -> Result<(), i32> {
+    if status < 0 { Err(status) } else { Ok(()) }
+}
+
+impl EventLoop {
+    /// Ties the ring to the loop of its environment. `deliver` is called when completions can be read, `closed` when
+    /// the ring is gone. Answers a negative errno on failure.
+    pub fn attach(state: &Rc<State>, deliver: sys::napi_value, closed: sys::napi_value) -> Result<(), i32> {
+        if state.event_loop.borrow().is_some() {
+            return Ok(());
+        }
+        let uv = uv::uv().ok_or(-libc::ENOSYS)?;
+        let mut event_loop: *mut sys::uv_loop_s = ptr::null_mut();
+        // SAFETY: called on the thread of the environment, as every Node-API function here.
+        if unsafe { sys::napi_get_uv_event_loop(state.env, &mut event_loop) } != sys::Status::napi_ok {
+            return Err(-libc::ENOSYS);
+        }
+        // SAFETY: makes a new descriptor, owned from here on.
+        let eventfd = unsafe {
+            let fd = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
+            if fd < 0 {
+                return Err(-std::io::Error::last_os_error()
+                    .raw_os_error()
+                    .unwrap_or(libc::EMFILE));
+            }
+            OwnedFd::from_raw_fd(fd)
+        };
+        match state.core.borrow_mut().as_mut() {
+            Some(ring) => ring
+                .set_eventfd(eventfd.as_raw_fd())
+                .map_err(|e| -e.raw_os_error().unwrap_or(libc::EINVAL))?,
+            None => return Err(-libc::EBADF),
+        }
+        let mut memory = [uv::UV_POLL, uv::UV_PREPARE, uv::UV_IDLE].map(|kind| handle_memory(uv, kind));
+        let [poll, prepare, idle] = [0, 1, 2].map(|at| memory[at].as_mut_ptr().cast::<c_void>());
+        let event_loop: Loop = event_loop.cast();
+        // SAFETY: each handle has as much memory as libuv asked for; it is freed only after its close callback. If
+        // the first init fails nothing was started; the others cannot fail (libuv src/uv-common.c).
+        unsafe {
+            errno((uv.poll_init)(event_loop, poll, eventfd.as_raw_fd()))?;
+            (uv.prepare_init)(event_loop, prepare);
+            (uv.idle_init)(event_loop, idle);
+            let share = Rc::into_raw(state.clone()).cast_mut().cast::<c_void>();
+            for handle in [poll, prepare, idle] {
+                (uv.handle_set_data)(handle, share);
+                (uv.unreference)(handle);
+            }
+            (uv.prepare_start)(prepare, on_prepare);
+            errno((uv.poll_start)(poll, uv::UV_READABLE, on_readable))?;
+        }
+        let callbacks = Callbacks::new(state.env, deliver, closed);
+        *state.event_loop.borrow_mut() = Some(EventLoop {
+            uv,
+            poll,
+            prepare,
+            idle,
+            _memory: memory,
+            eventfd,
+            callbacks,
+            referenced: Cell::new(false),
+            pumping: Cell::new(false),
+            closing: Cell::new(0),
+        });
+        Ok(())
+    }
+
+    /// Keeps the process alive from here on; called when the first operation is started.
+    pub fn wake(state: &State) {
+        if let Some(event_loop) = state.event_loop.borrow().as_ref() {
+            event_loop.set_referenced(state, true);
+        }
+    }
+
+    fn set_referenced(&self, state: &State, referenced: bool) {
+        if self.closing.get() > 0 || self.referenced.replace(referenced) == referenced {
+            return;
+        }
+        let mut count = 0;
+        // SAFETY: the handle is open (`closing` is 0) and the reference is deleted only with the callbacks.
+        unsafe {
+            if referenced {
+                (self.uv.reference)(self.poll);
+                sys::napi_reference_ref(state.env, self.callbacks.deliver, &mut count);
+            } else {
+                (self.uv.unreference)(self.poll);
+                // From here on the ring can be collected, if nobody holds it.
+                sys::napi_reference_unref(state.env, self.callbacks.deliver, &mut count);
+            }
+        }
+        if let Some(ring) = state.core.borrow().as_ref() {
+            ring.shared().set(Word::Referenced, u32::from(referenced));
+        }
+    }
+
+    /// Submits, reaps and delivers, as often as that leads to more of the same, within the limits of one turn.
+    fn pump(state: &Rc<State>) {
+        let Some(pumping) = Self::with(state, |event_loop| event_loop.pumping.replace(true)) else {
+            return;
+        };
+        if pumping {
+            return;
+        }
+        with_ring(state, |ring| ring.set_eventfd_enabled(false));
+        let mut rounds = 0;
+        let mut delivered = 0;
+        while rounds < ROUNDS_MAX && delivered < COMPLETIONS_MAX && !state.ended.get() {
+            let Some((unread, fatal)) = with_ring(state, submit) else {
+                break;
+            };
+            if unread == 0 && fatal == 0 && !with_ring(state, has_room_for_pending).unwrap_or(false) {
+                break;
+            }
+            if !deliver(state, fatal) {
+                break;
+            }
+            rounds += 1;
+            delivered += unread;
+        }
+        Self::with(state, |event_loop| event_loop.pumping.set(false));
+        Self::settle(state);
+    }
+
+    /// After a pump: wait for the eventfd, or come again at once, or finish closing.
+    fn settle(state: &Rc<State>) {
+        let rest = with_ring(state, |ring| {
+            ring.set_eventfd_enabled(true);
+            let has_work = ring.has_work() || has_room_for_pending(ring);
+            let at_rest = ring.in_flight() == 0 && !has_work && ring.shared().get(Word::Pending) == 0;
+            (has_work, at_rest, ring.is_closing())
+        });
+        match rest {
+            Some((_, true, true)) => {
+                drop(state.core.borrow_mut().take());
+                EventLoop::close(state);
+            }
+            Some((has_work, at_rest, _)) => {
+                Self::with(state, |event_loop| {
+                    // SAFETY: the handle is open as long as the ring is there.
+                    unsafe {
+                        if has_work {
+                            (event_loop.uv.idle_start)(event_loop.idle, on_idle);
+                        } else {
+                            (event_loop.uv.idle_stop)(event_loop.idle);
+                        }
+                    }
+                    event_loop.set_referenced(state, !at_rest);
+                });
+            }
+            None => {}
+        }
+    }
+
+    /// Closes the libuv handles; the rest follows in `on_handle_closed`.
+    pub fn close(state: &Rc<State>) {
+        Self::with(state, |event_loop| {
+            if event_loop.closing.get() > 0 {
+                return;
+            }
+            event_loop.closing.set(3);
+            for handle in [event_loop.poll, event_loop.prepare, event_loop.idle] {
+                // SAFETY: an open handle of this loop, closed once; its memory lives until the close callback.
+                unsafe { (event_loop.uv.close)(handle, on_handle_closed) };
+            }
+        });
+    }
+
+    fn with<T>(state: &State, act: impl FnOnce(&EventLoop) -> T) -> Option<T> {
+        state.event_loop.borrow().as_ref().map(act)
+    }
+}
+
+fn with_ring<T>(state: &State, act: impl FnOnce(&mut Ring) -> T) -> Option<T> {
+    state.core.borrow_mut().as_mut().map(act)
+}
+
+/// Answers the completions that JavaScript can read now, and an errno if the ring can no longer be entered.
+fn submit(ring: &mut Ring) -> (u32, i32) {
+    let fatal = match ring.submit() {
+        Ok(_) => 0,
+        // The kernel is short of memory for now; what is queued stays queued, and the next turn tries again.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY)) => 0,
+        Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
+    };
+    (ring.shared().unread(), fatal)
+}
+
+fn has_room_for_pending(ring: &mut Ring) -> bool {
+    let shared = ring.shared();
+    shared.get(Word::Pending) > 0 && shared.prepared() < shared.sq_capacity()
+}
+
+/// Calls into JavaScript once for everything that can be read. Answers whether it is worth going on.
+fn deliver(state: &Rc<State>, fatal: i32) -> bool {
+    let before = with_ring(state, |ring| ring.shared().get(Word::CqHead));
+    let Some(called) = EventLoop::with(state, |event_loop| {
+        (event_loop.callbacks.deliver, event_loop.callbacks.context)
+    }) else {
+        return false;
+    };
+    let (function, context) = called;
+    let finished = call(state, function, context, fatal);
+    let after = with_ring(state, |ring| ring.shared().get(Word::CqHead));
+    if before == after {
+        // Nobody reads them: the ring was forgotten and is being closed.
+        with_ring(state, |ring| ring.is_closing().then(|| ring.discard_unread()));
+    }
+    // An exception in a callback ends one call, not the delivery: the rest of the batch follows in the next.
+    finished || (!state.ended.get() && before != after)
+}
+
+/// Calls a function from the loop, with microtasks and ticks run afterwards. An exception becomes an
+/// `uncaughtException`, as from any other handle.
+fn call(state: &State, function: sys::napi_ref, context: sys::napi_async_context, argument: i32) -> bool {
+    let env = state.env;
+    let mut scope = ptr::null_mut();
+    // SAFETY: on the environment's thread, outside of any other call; values live in the scope opened here.
+    unsafe {
+        if sys::napi_open_handle_scope(env, &mut scope) != sys::Status::napi_ok {
+            return false;
+        }
+        let mut callee = ptr::null_mut();
+        let mut receiver = ptr::null_mut();
+        let mut value = ptr::null_mut();
+        sys::napi_get_reference_value(env, function, &mut callee);
+        sys::napi_get_global(env, &mut receiver);
+        sys::napi_create_int32(env, argument, &mut value);
+        let mut finished = false;
+        if !callee.is_null() {
+            let status = sys::napi_make_callback(env, context, receiver, callee, 1, &value, ptr::null_mut());
+            finished = status == sys::Status::napi_ok;
+            if status == sys::Status::napi_pending_exception {
+                let mut error = ptr::null_mut();
+                if sys::napi_get_and_clear_last_exception(env, &mut error) == sys::Status::napi_ok {
+                    sys::napi_fatal_exception(env, error);
+                }
+            }
+        }
+        sys::napi_close_handle_scope(env, scope);
+        finished
+    }
+}
+
+impl Callbacks {
+    fn new(env: sys::napi_env, deliver: sys::napi_value, closed: sys::napi_value) -> Callbacks {
+        let mut callbacks = Callbacks {
+            deliver: ptr::null_mut(),
+            closed: ptr::null_mut(),
+            context: ptr::null_mut(),
+        };
+        // SAFETY: both values are functions of the call that is under way. They are held weakly (0) while nothing is
+        // in flight, so that a forgotten ring can be collected; whoever closes a ring holds it until it is closed.
+        unsafe {
+            sys::napi_create_reference(env, deliver, 0, &mut callbacks.deliver);
+            sys::napi_create_reference(env, closed, 0, &mut callbacks.closed);
+            let mut name = ptr::null_mut();
+            sys::napi_create_string_utf8(env, c"uring".as_ptr(), 5, &mut name);
+            sys::napi_async_init(env, ptr::null_mut(), name, &mut callbacks.context);
+        }
+        callbacks
+    }
+
+    fn delete(&self, env: sys::napi_env) {
+        // SAFETY: called once, when the handles are closed and nothing will call back any more.
+        unsafe {
+            sys::napi_delete_reference(env, self.deliver);
+            sys::napi_delete_reference(env, self.closed);
+            sys::napi_async_destroy(env, self.context);
+        }
+    }
+}
+
+/// The state behind a handle, without taking its share.
+///
+/// # Safety
+/// `handle` must be one of a ring's handles whose close callback has not run for all three.
+unsafe fn state_of(handle: Handle) -> Option<Rc<State>> {
+    let uv = uv::uv()?;
+    // SAFETY: the data is the share that `attach` took with Rc::into_raw; it is given back after the last close
+    // callback, so counting it up here keeps it alive for as long as this call needs it.
+    unsafe {
+        let data = (uv.handle_get_data)(handle).cast_const().cast::<State>();
+        Rc::increment_strong_count(data);
+        Some(Rc::from_raw(data))
+    }
+}
+
+unsafe extern "C" fn on_prepare(handle: Handle) {
+    // SAFETY: a callback of an open handle.
+    let Some(state) = (unsafe { state_of(handle) }) else {
+        return;
+    };
+    let work = with_ring(&state, |ring| {
+        ring.has_work() || ring.is_closing() || has_room_for_pending(ring)
+    });
+    if work == Some(true) {
+        EventLoop::pump(&state);
+    }
+}
+
+unsafe extern "C" fn on_readable(handle: Handle, _status: c_int, _events: c_int) {
+    // SAFETY: a callback of an open handle.
+    let Some(state) = (unsafe { state_of(handle) }) else {
+        return;
+    };
+    if let Some(fd) = EventLoop::with(&state, |event_loop| event_loop.eventfd.as_raw_fd()) {
+        let mut count = 0u64;
+        // SAFETY: reads the eventfd's 8 bytes into a local; it is non-blocking, and nothing to read is fine.
+        unsafe { libc::read(fd, ptr::from_mut(&mut count).cast(), 8) };
+    }
+    EventLoop::pump(&state);
+}
+
+/// Does nothing: while it is active the loop does not wait, and the prepare handle does the work.
+unsafe extern "C" fn on_idle(_handle: Handle) {}
+
+unsafe extern "C" fn on_handle_closed(handle: Handle) {
+    // SAFETY: the close callback of a handle whose siblings still hold the share.
+    let Some(state) = (unsafe { state_of(handle) }) else {
+        return;
+    };
+    let left = EventLoop::with(&state, |event_loop| {
+        event_loop.closing.set(event_loop.closing.get() - 1);
+        event_loop.closing.get()
+    });
+    if left != Some(0) {
+        return;
+    }
+    let Some(event_loop) = state.event_loop.borrow_mut().take() else {
+        return;
+    };
+    // SAFETY: this was the last of the three callbacks, so the share that `attach` took is given back, once.
+    unsafe { Rc::decrement_strong_count(Rc::as_ptr(&state)) };
+    state.remove_hook();
+    if !state.ended.get() {
+        call(
+            &state,
+            event_loop.callbacks.closed,
+            event_loop.callbacks.context,
+            0,
+        );
+        event_loop.callbacks.delete(state.env);
+    }
+}

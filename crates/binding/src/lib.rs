@@ -1,0 +1,307 @@
+//! The Node-API side of `uring-core`: a class for the cold calls, raw functions for the hot ones (`hot`), and the
+//! tie to the libuv loop (`event_loop`). Errors cross as negative errnos; TypeScript makes them Node's.
+
+mod event_loop;
+mod external;
+mod hot;
+mod state;
+mod uv;
+
+use event_loop::EventLoop;
+use napi::bindgen_prelude::{Env, FromNapiValue, Function, JsValue, Object, Unknown};
+use napi_derive::napi;
+use state::State;
+use std::io;
+use std::rc::Rc;
+use uring_core::ops;
+use uring_core::ring::Ring;
+use uring_core::setup::{Config, Sqpoll, TaskRun};
+
+fn failed(error: &io::Error) -> i32 {
+    -error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+#[napi(object)]
+pub struct OpenOptions {
+    pub entries: u32,
+    pub cq_entries: u32,
+    pub sqpoll_idle_ms: Option<u32>,
+    pub sqpoll_cpu: Option<u32>,
+    pub iopoll: bool,
+    pub attach_to: Option<i32>,
+    pub coop: bool,
+}
+
+#[napi(object)]
+pub struct Layout {
+    pub sq_entries: u32,
+    pub cq_entries: u32,
+    /// Byte offsets in the shared block, and the number of completion records in it.
+    pub sq_offset: u32,
+    pub completions_offset: u32,
+    pub recycle_offset: u32,
+    pub completions: u32,
+    pub setup_flags: Vec<String>,
+    pub features: u32,
+    pub operations: Vec<u32>,
+    pub fd: i32,
+}
+
+/// The cold calls of one ring. TypeScript has checked the arguments' types and ranges.
+#[napi]
+pub struct NativeRing {
+    state: Rc<State>,
+}
+
+/// Opens a ring; answers a negative errno when the kernel refuses.
+#[napi(ts_return_type = "NativeRing | number")]
+pub fn open(env: Env, options: OpenOptions) -> napi::Result<napi::Either<NativeRing, i32>> {
+    let sqpoll = options.sqpoll_idle_ms.map(|idle_ms| Sqpoll {
+        idle_ms,
+        cpu: options.sqpoll_cpu,
+    });
+    let config = Config {
+        entries: options.entries,
+        cq_entries: options.cq_entries,
+        sqpoll,
+        iopoll: options.iopoll,
+        attach_to: options.attach_to,
+        task_run: if options.coop {
+            TaskRun::Coop
+        } else {
+            TaskRun::Defer
+        },
+    };
+    Ok(match Ring::open(&config) {
+        Ok(ring) => napi::Either::A(NativeRing {
+            state: State::new(env.raw(), ring),
+        }),
+        Err(error) => napi::Either::B(failed(&error)),
+    })
+}
+
+impl NativeRing {
+    fn with<T>(&self, act: impl FnOnce(&mut Ring) -> io::Result<T>) -> Result<T, i32> {
+        match self.state.core.borrow_mut().as_mut() {
+            Some(ring) => act(ring).map_err(|error| failed(&error)),
+            None => Err(-libc::EBADF),
+        }
+    }
+
+    fn number(&self, act: impl FnOnce(&mut Ring) -> io::Result<u32>) -> f64 {
+        self.with(act).map_or_else(f64::from, f64::from)
+    }
+}
+
+fn value<'env>(env: &Env, raw: Option<napi::sys::napi_value>) -> napi::Result<Unknown<'env>> {
+    let raw =
+        raw.ok_or_else(|| napi::Error::from_reason("this runtime does not allow external ArrayBuffers"))?;
+    // SAFETY: the value was made by Node-API for this environment in the call that is under way.
+    unsafe { Unknown::from_napi_value(env.raw(), raw) }
+}
+
+#[napi]
+impl NativeRing {
+    /// The block that both sides share (see `uring_core::shared`).
+    #[napi(ts_return_type = "ArrayBuffer")]
+    pub fn shared<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
+        let mapping = self.with(|ring| Ok(ring.shared().mapping().clone()));
+        let raw = mapping
+            .ok()
+            .and_then(|m| external::array_buffer(env.raw(), &m, m.size_bytes(), None));
+        value(env, raw)
+    }
+
+    #[napi(ts_return_type = "HotFunctions")]
+    pub fn hot<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
+        value(env, hot::functions(env.raw(), &self.state))
+    }
+
+    #[napi]
+    pub fn layout(&self) -> Option<Layout> {
+        let layout = self.with(|ring| {
+            let [sq_offset, completions_offset, recycle_offset] = ring.shared().offsets();
+            Ok(Layout {
+                sq_entries: ring.shared().sq_capacity(),
+                cq_entries: ring.cq_entries(),
+                sq_offset,
+                completions_offset,
+                recycle_offset,
+                completions: ring.shared().cq_capacity(),
+                setup_flags: ring.granted().iter().map(|flag| flag.name().to_owned()).collect(),
+                features: ring.features(),
+                operations: ops::OPS
+                    .iter()
+                    .map(|op| op.opcode)
+                    .filter(|op| ring.supports(*op))
+                    .map(u32::from)
+                    .collect(),
+                fd: ring.fd(),
+            })
+        });
+        layout.ok()
+    }
+
+    /// Counters in the order of `ring_core::Stats`, then registered and unregistered arena bytes and arenas.
+    #[napi]
+    pub fn stats(&self) -> Vec<f64> {
+        let stats = self.with(|ring| {
+            let stats = ring.stats();
+            let (registered, unregistered) = ring.tables.arenas.sizes();
+            let counts = [stats.enters, stats.submitted, stats.completed, stats.overflows];
+            let arenas = ring.tables.arenas.count() as u64;
+            let slots = ring
+                .tables
+                .files
+                .as_ref()
+                .map_or(0, |files| u64::from(files.in_use()));
+            let all = counts
+                .into_iter()
+                .chain([registered, unregistered, arenas, slots]);
+            Ok(all.map(|count| count as f64).collect())
+        });
+        stats.unwrap_or_default()
+    }
+
+    /// A new arena as {handle, registered, memory}, or a negative errno.
+    #[napi(ts_return_type = "NativeArena | number")]
+    pub fn alloc<'env>(
+        &self,
+        env: &'env Env,
+        size_bytes: f64,
+        register: bool,
+    ) -> napi::Result<Unknown<'env>> {
+        let arena = self.with(|ring| ring.create_arena(size_bytes as usize, register));
+        let arena = match arena {
+            Ok(arena) => arena,
+            Err(errno) => return number_value(env, errno),
+        };
+        self.arena_object(
+            env,
+            arena.handle,
+            &arena.mapping,
+            size_bytes as usize,
+            ("registered", arena.registered as u32),
+        )
+    }
+
+    fn arena_object<'env>(
+        &self,
+        env: &'env Env,
+        handle: u32,
+        mapping: &std::sync::Arc<uring_core::memory::Mapping>,
+        size_bytes: usize,
+        extra: (&str, u32),
+    ) -> napi::Result<Unknown<'env>> {
+        let owner = Some((Rc::downgrade(&self.state), handle));
+        let memory = match external::array_buffer(env.raw(), mapping, size_bytes, owner) {
+            Some(memory) => value(env, Some(memory))?,
+            None => {
+                let _ = self.with(|ring| {
+                    ring.release_arena(handle);
+                    Ok(())
+                });
+                return value(env, None);
+            }
+        };
+        let mut object = Object::new(env)?;
+        object.set("handle", handle)?;
+        object.set(extra.0, extra.1)?;
+        object.set("memory", memory)?;
+        Ok(object.to_unknown())
+    }
+
+    /// Registers a sparse files table: `ours` slots, then `kernels` slots that the kernel allocates from.
+    #[napi]
+    pub fn register_files(&self, ours: u32, kernels: u32) -> i32 {
+        status_of(self.with(|ring| ring.register_files(ours, kernels)))
+    }
+
+    /// Puts a descriptor into a slot, or with a negative slot into a free one; answers the handle.
+    #[napi]
+    pub fn set_file(&self, slot: i32, fd: i32) -> f64 {
+        self.number(|ring| ring.set_file(u32::try_from(slot).ok(), fd))
+    }
+
+    #[napi]
+    pub fn clear_file(&self, handle: u32) -> i32 {
+        status_of(self.with(|ring| ring.clear_file(handle)))
+    }
+
+    /// A new buffer group as {handle, group, memory}, or a negative errno.
+    #[napi(ts_return_type = "NativeBufferGroup | number")]
+    pub fn register_buffers<'env>(
+        &self,
+        env: &'env Env,
+        entries: u32,
+        size_bytes: u32,
+    ) -> napi::Result<Unknown<'env>> {
+        match self.with(|ring| ring.register_buffers(entries, size_bytes)) {
+            Ok((group, arena)) => {
+                let total = entries as usize * size_bytes as usize;
+                self.arena_object(
+                    env,
+                    arena.handle,
+                    &arena.mapping,
+                    total,
+                    ("group", u32::from(group)),
+                )
+            }
+            Err(errno) => number_value(env, errno),
+        }
+    }
+
+    #[napi]
+    pub fn unregister_buffers(&self, group: u32) -> i32 {
+        status_of(self.with(|ring| ring.unregister_buffers(group as u16)))
+    }
+
+    /// Buffers of a group that are lent to JavaScript.
+    #[napi]
+    pub fn lent(&self, group: u32) -> f64 {
+        self.number(|ring| Ok(ring.tables.groups.lent_count(group as u16).unwrap_or(0)))
+    }
+
+    #[napi]
+    pub fn register_personality(&self) -> f64 {
+        self.number(|ring| ring.io().submitter().register_personality().map(u32::from))
+    }
+
+    #[napi]
+    pub fn unregister_personality(&self, id: u32) -> i32 {
+        status_of(self.with(|ring| ring.io().submitter().unregister_personality(id as u16)))
+    }
+
+    /// Ties the ring to the event loop; `deliver` is called when completions can be read, `closed` at the end.
+    #[napi]
+    pub fn attach(&self, deliver: Function<i32, ()>, closed: Function<i32, ()>) -> i32 {
+        EventLoop::attach(&self.state, deliver.raw(), closed.raw())
+            .err()
+            .unwrap_or(0)
+    }
+
+    /// Refuses new work and cancels everything; `closed` is called when the last completion is in. Attach first.
+    #[napi]
+    pub fn close(&self) -> i32 {
+        let result = status_of(self.with(Ring::begin_close));
+        EventLoop::wake(&self.state);
+        result
+    }
+
+    /// Cancels again: an operation that was on its way between two queues escapes a single request.
+    #[napi]
+    pub fn cancel_all(&self) -> i32 {
+        status_of(self.with(Ring::cancel_all))
+    }
+}
+
+fn status_of(result: Result<(), i32>) -> i32 {
+    result.err().unwrap_or(0)
+}
+
+fn number_value<'env>(env: &Env, number: i32) -> napi::Result<Unknown<'env>> {
+    let mut raw = std::ptr::null_mut();
+    // SAFETY: makes a number in the scope of the call that is under way.
+    unsafe { napi::sys::napi_create_int32(env.raw(), number, &mut raw) };
+    value(env, Some(raw))
+}

@@ -1,0 +1,279 @@
+//! Arenas: the memory behind `ring.alloc()`, behind staged copies of JavaScript's own buffers, and behind
+//! provided buffers. An arena lives while JavaScript has a view of it or an operation in flight names it.
+
+use crate::memory::Mapping;
+use crate::reject::Reject;
+use io_uring::Submitter;
+use std::io;
+use std::sync::Arc;
+
+/// Arenas that can be registered with the kernel (IORING_REGISTER_BUFFERS2 takes up to 16384, man
+/// io_uring_register(2)); arenas beyond that work unregistered.
+const REGISTERED_MAX: u32 = 4096;
+const ARENAS_MAX: usize = 65_535;
+/// One registered buffer is at most 1 GiB (man io_uring_register(2), IORING_REGISTER_BUFFERS).
+const REGISTERED_BYTES_MAX: usize = 1 << 30;
+
+#[derive(Default)]
+struct Slot {
+    mapping: Option<Arc<Mapping>>,
+    generation: u16,
+    /// Operations in flight (and registered buffer groups) that name this arena.
+    pins: u32,
+    /// JavaScript may still name it.
+    open: bool,
+    registered: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Untried,
+    Sparse,
+    Unavailable,
+}
+
+pub struct Arenas {
+    slots: Vec<Slot>,
+    free: Vec<u16>,
+    /// Arenas that nobody names any more, to be taken out of the kernel's table and unmapped.
+    dead: Vec<u16>,
+    table: Table,
+    registered_bytes: u64,
+    unregistered_bytes: u64,
+}
+
+/// A resolved range of arena memory.
+#[derive(Clone, Copy)]
+pub struct Range {
+    pub address: u64,
+    pub arena: u16,
+    pub registered: bool,
+}
+
+pub struct NewArena {
+    pub handle: u32,
+    pub mapping: Arc<Mapping>,
+    pub registered: bool,
+}
+
+fn handle(index: u16, generation: u16) -> u32 {
+    u32::from(generation) << 16 | (u32::from(index) + 1)
+}
+
+impl Default for Arenas {
+    fn default() -> Self {
+        Arenas {
+            slots: Vec::new(),
+            free: Vec::new(),
+            dead: Vec::new(),
+            table: Table::Untried,
+            registered_bytes: 0,
+            unregistered_bytes: 0,
+        }
+    }
+}
+
+impl Arenas {
+    /// Maps a new arena and, with `register`, gives it to the kernel as a fixed buffer if RLIMIT_MEMLOCK allows.
+    pub fn create(&mut self, size_bytes: usize, register: Option<&Submitter<'_>>) -> io::Result<NewArena> {
+        let mapping = Arc::new(Mapping::new(size_bytes)?);
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None if self.slots.len() < ARENAS_MAX => {
+                self.slots.push(Slot::default());
+                (self.slots.len() - 1) as u16
+            }
+            None => return Err(io::Error::from_raw_os_error(libc::ENOMEM)),
+        };
+        let registered = register.is_some_and(|submitter| self.register(index, &mapping, submitter));
+        if registered {
+            self.registered_bytes += mapping.size_bytes() as u64;
+        } else {
+            self.unregistered_bytes += mapping.size_bytes() as u64;
+        }
+        let slot = &mut self.slots[index as usize];
+        slot.mapping = Some(mapping.clone());
+        slot.open = true;
+        slot.registered = registered;
+        debug_assert_eq!(slot.pins, 0);
+        Ok(NewArena {
+            handle: handle(index, slot.generation),
+            mapping,
+            registered,
+        })
+    }
+
+    fn register(&mut self, index: u16, mapping: &Arc<Mapping>, submitter: &Submitter<'_>) -> bool {
+        if self.table == Table::Untried {
+            let made = submitter.register_buffers_sparse(REGISTERED_MAX).is_ok();
+            self.table = if made { Table::Sparse } else { Table::Unavailable };
+        }
+        if self.table != Table::Sparse
+            || u32::from(index) >= REGISTERED_MAX
+            || mapping.size_bytes() > REGISTERED_BYTES_MAX
+        {
+            return false;
+        }
+        let buffer = libc::iovec {
+            iov_base: mapping.start().cast(),
+            iov_len: mapping.size_bytes(),
+        };
+        // SAFETY: the memory is a live mapping, and it is unmapped only after `sweep` has taken it out of the
+        // kernel's table (or never, when the ring is torn down with operations in flight).
+        unsafe { submitter.register_buffers_update(u32::from(index), &[buffer], None) }.is_ok()
+    }
+
+    fn find(&self, handle: u32) -> Result<(u16, &Slot), Reject> {
+        let index = (handle & 0xffff).wrapping_sub(1) as usize;
+        match self.slots.get(index) {
+            Some(slot) if slot.open && u32::from(slot.generation) == handle >> 16 => Ok((index as u16, slot)),
+            _ => Err(Reject::StaleMemory),
+        }
+    }
+
+    /// Turns a handle into an address, if the whole range lies inside the arena.
+    pub fn resolve(&self, handle: u32, offset: u32, size_bytes: u32) -> Result<Range, Reject> {
+        let (arena, slot) = self.find(handle)?;
+        let mapping = slot.mapping.as_ref().ok_or(Reject::StaleMemory)?;
+        let end = u64::from(offset) + u64::from(size_bytes);
+        if end > mapping.size_bytes() as u64 {
+            return Err(Reject::OutOfBounds);
+        }
+        let address = mapping.start() as u64 + u64::from(offset);
+        Ok(Range {
+            address,
+            arena,
+            registered: slot.registered,
+        })
+    }
+
+    pub fn pin(&mut self, arena: u16) {
+        self.slots[arena as usize].pins += 1;
+    }
+
+    pub fn unpin(&mut self, arena: u16) {
+        let slot = &mut self.slots[arena as usize];
+        assert!(slot.pins > 0, "arena {arena} unpinned more often than pinned");
+        slot.pins -= 1;
+        if slot.pins == 0 && !slot.open {
+            self.dead.push(arena);
+        }
+    }
+
+    /// JavaScript let its last view go: no new operation can name the arena.
+    pub fn release(&mut self, handle: u32) {
+        let Ok((arena, _)) = self.find(handle) else { return };
+        let slot = &mut self.slots[arena as usize];
+        slot.open = false;
+        slot.generation = slot.generation.wrapping_add(1);
+        if slot.pins == 0 {
+            self.dead.push(arena);
+        }
+    }
+
+    /// Frees the arenas that nobody names any more.
+    pub fn sweep(&mut self, submitter: &Submitter<'_>) {
+        while let Some(index) = self.dead.pop() {
+            let slot = &mut self.slots[index as usize];
+            let Some(mapping) = slot.mapping.take() else {
+                continue;
+            };
+            let size_bytes = mapping.size_bytes() as u64;
+            if slot.registered {
+                slot.registered = false;
+                self.registered_bytes -= size_bytes;
+                let none = libc::iovec {
+                    iov_base: std::ptr::null_mut(),
+                    iov_len: 0,
+                };
+                // SAFETY: an empty iovec clears the slot and names no memory.
+                let cleared = unsafe { submitter.register_buffers_update(u32::from(index), &[none], None) };
+                if cleared.is_err() {
+                    // Still in the kernel's table: keep the memory and never use the index again.
+                    std::mem::forget(mapping);
+                    continue;
+                }
+            } else {
+                self.unregistered_bytes -= size_bytes;
+            }
+            self.free.push(index);
+        }
+    }
+
+    pub fn has_dead(&self) -> bool {
+        !self.dead.is_empty()
+    }
+
+    /// (registered, unregistered) bytes of live arenas.
+    pub fn sizes(&self) -> (u64, u64) {
+        (self.registered_bytes, self.unregistered_bytes)
+    }
+
+    pub fn count(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.mapping.is_some()).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use io_uring::IoUring;
+
+    #[test]
+    fn a_range_must_lie_inside_its_arena() {
+        let mut arenas = Arenas::default();
+        let arena = arenas.create(4096, None).unwrap();
+        assert!(arenas.resolve(arena.handle, 0, 4096).is_ok());
+        assert!(arenas.resolve(arena.handle, 4096, 0).is_ok());
+        assert_eq!(
+            arenas.resolve(arena.handle, 1, 4096).err(),
+            Some(Reject::OutOfBounds)
+        );
+        assert_eq!(
+            arenas.resolve(arena.handle, u32::MAX, u32::MAX).err(),
+            Some(Reject::OutOfBounds)
+        );
+    }
+
+    #[test]
+    fn a_handle_dies_with_its_arena_and_never_names_the_next_one() {
+        let ring = IoUring::new(1).unwrap();
+        let mut arenas = Arenas::default();
+        let first = arenas.create(4096, Some(&ring.submitter())).unwrap();
+        assert!(first.registered);
+        arenas.release(first.handle);
+        assert_eq!(
+            arenas.resolve(first.handle, 0, 1).err(),
+            Some(Reject::StaleMemory)
+        );
+        arenas.sweep(&ring.submitter());
+        let second = arenas.create(4096, Some(&ring.submitter())).unwrap();
+        assert_ne!(second.handle, first.handle);
+        assert_eq!(
+            arenas.resolve(first.handle, 0, 1).err(),
+            Some(Reject::StaleMemory)
+        );
+        assert!(arenas.resolve(second.handle, 0, 1).is_ok());
+        for handle in [0, 1, u32::MAX, second.handle + 1] {
+            assert_eq!(
+                arenas.resolve(handle, 0, 1).err().is_some(),
+                handle != second.handle
+            );
+        }
+    }
+
+    #[test]
+    fn a_pinned_arena_outlives_its_last_view() {
+        let ring = IoUring::new(1).unwrap();
+        let mut arenas = Arenas::default();
+        let arena = arenas.create(4096, None).unwrap();
+        let index = arenas.resolve(arena.handle, 0, 1).unwrap().arena;
+        arenas.pin(index);
+        arenas.release(arena.handle);
+        arenas.sweep(&ring.submitter());
+        assert_eq!((arenas.count(), Arc::strong_count(&arena.mapping)), (1, 2));
+        arenas.unpin(index);
+        arenas.sweep(&ring.submitter());
+        assert_eq!((arenas.count(), Arc::strong_count(&arena.mapping)), (0, 1));
+    }
+}

@@ -1,0 +1,321 @@
+//! The registered-files table: a sparse table with two ranges, the first ours to hand out, the second the
+//! kernel's to allocate from (IORING_FILE_INDEX_ALLOC). One allocator per range: mixing them would give the
+//! same slot out twice.
+
+use crate::reject::Reject;
+use io_uring::Submitter;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+/// IORING_MAX_FIXED_FILES in io_uring/rsrc.c.
+pub const SLOTS_MAX: u32 = 1 << 20;
+/// A handle is the slot in the low 20 bits and its generation (1 to 2047) above; generation 0 names a slot
+/// by its bare number.
+const SLOT_BITS: u32 = 20;
+const GENERATION_MAX: u32 = (1 << (31 - SLOT_BITS)) - 1;
+const REGISTER_FILE_ALLOC_RANGE: libc::c_uint = 25;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Free,
+    /// A direct open or accept into this slot is in flight.
+    Filling,
+    Owned,
+    /// A direct close is in flight.
+    Emptying,
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    state: State,
+    generation: u32,
+}
+
+pub struct FileTable {
+    slots: Vec<Slot>,
+    /// Slots below this are ours, the others the kernel's.
+    ours: u32,
+    /// Free slots of ours, lowest on top; may name slots that were taken by number since.
+    free: Vec<u32>,
+}
+
+#[repr(C)]
+struct FileIndexRange {
+    offset: u32,
+    len: u32,
+    reserved: u64,
+}
+
+impl FileTable {
+    /// Registers a sparse table: `ours` slots handed out here, then `kernels` slots the kernel allocates from.
+    pub fn register(
+        ours: u32,
+        kernels: u32,
+        submitter: &Submitter<'_>,
+        ring: &impl AsRawFd,
+    ) -> io::Result<FileTable> {
+        let total = ours + kernels;
+        submitter.register_files_sparse(total)?;
+        let range = FileIndexRange {
+            offset: ours,
+            len: kernels,
+            reserved: 0,
+        };
+        // SAFETY: the kernel reads one struct io_uring_file_index_range, which lives to the end of the call.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_register,
+                ring.as_raw_fd(),
+                REGISTER_FILE_ALLOC_RANGE,
+                &range,
+                0,
+            )
+        };
+        if result < 0 {
+            let error = io::Error::last_os_error();
+            submitter.unregister_files()?;
+            return Err(error);
+        }
+        Ok(FileTable::new(ours, total))
+    }
+
+    fn new(ours: u32, total: u32) -> FileTable {
+        let slots = vec![
+            Slot {
+                state: State::Free,
+                generation: 1
+            };
+            total as usize
+        ];
+        FileTable {
+            slots,
+            ours,
+            free: (0..ours).rev().collect(),
+        }
+    }
+
+    pub fn handle(&self, slot: u32) -> u32 {
+        self.slots[slot as usize].generation << SLOT_BITS | slot
+    }
+
+    fn slot_of(&self, handle: u32) -> Result<u32, Reject> {
+        let (slot, generation) = (handle & (SLOTS_MAX - 1), handle >> SLOT_BITS);
+        match self.slots.get(slot as usize) {
+            Some(found) if generation == 0 || found.generation == generation => Ok(slot),
+            _ => Err(Reject::StaleFile),
+        }
+    }
+
+    /// The slot an operation names. An empty slot is refused when it is named by handle; by bare number the
+    /// kernel decides (a link before this operation may fill it).
+    pub fn resolve(&self, handle: u32) -> Result<u32, Reject> {
+        let slot = self.slot_of(handle)?;
+        let named_by_handle = handle >> SLOT_BITS != 0;
+        match self.slots[slot as usize].state {
+            State::Owned => Ok(slot),
+            _ if !named_by_handle => Ok(slot),
+            _ => Err(Reject::StaleFile),
+        }
+    }
+
+    /// Puts a descriptor into a slot of ours by number and answers its handle.
+    pub fn set(&mut self, slot: u32, fd: RawFd, submitter: &Submitter<'_>) -> io::Result<u32> {
+        assert!(slot < self.ours, "checked by the caller");
+        if matches!(self.slots[slot as usize].state, State::Filling | State::Emptying) {
+            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+        }
+        submitter.register_files_update(slot, &[fd])?;
+        self.retire(slot);
+        self.slots[slot as usize].state = State::Owned;
+        Ok(self.handle(slot))
+    }
+
+    /// Puts a descriptor into a free slot of ours; -ENFILE when there is none, as the kernel says it.
+    pub fn alloc(&mut self, fd: RawFd, submitter: &Submitter<'_>) -> io::Result<u32> {
+        let slot = self
+            .pop_free()
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
+        self.set(slot, fd, submitter)
+            .inspect_err(|_| self.free.push(slot))
+    }
+
+    fn pop_free(&mut self) -> Option<u32> {
+        while let Some(slot) = self.free.pop() {
+            if self.slots[slot as usize].state == State::Free {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// Empties the slot that the handle names. Operations in flight keep the file open by themselves.
+    pub fn clear(&mut self, handle: u32, submitter: &Submitter<'_>) -> io::Result<()> {
+        let not_there = || io::Error::from_raw_os_error(libc::EBADF);
+        let slot = self.slot_of(handle).map_err(|_| not_there())?;
+        match self.slots[slot as usize].state {
+            State::Owned => {}
+            State::Free => return Err(not_there()),
+            State::Filling | State::Emptying => return Err(io::Error::from_raw_os_error(libc::EBUSY)),
+        }
+        submitter.register_files_update(slot, &[-1])?;
+        self.vacate(slot);
+        Ok(())
+    }
+
+    /// Reserves a slot of ours for a direct descriptor; the kernel would silently replace what stands there.
+    pub fn begin_fill(&mut self, slot: u32) -> Result<(), Reject> {
+        match self.slots.get_mut(slot as usize) {
+            Some(found) if slot < self.ours && found.state == State::Free => {
+                found.state = State::Filling;
+                Ok(())
+            }
+            _ => Err(Reject::SlotUnavailable),
+        }
+    }
+
+    pub fn end_fill(&mut self, slot: u32, filled: bool) -> u32 {
+        if filled {
+            self.slots[slot as usize].state = State::Owned;
+        } else {
+            self.vacate(slot);
+        }
+        self.handle(slot)
+    }
+
+    /// The kernel put a file into a slot of its own range.
+    pub fn filled_by_kernel(&mut self, slot: u32) -> u32 {
+        assert!(
+            (slot as usize) < self.slots.len(),
+            "the kernel allocated slot {slot} outside the table"
+        );
+        self.slots[slot as usize].state = State::Owned;
+        self.handle(slot)
+    }
+
+    pub fn begin_empty(&mut self, handle: u32) -> Result<u32, Reject> {
+        let slot = self.slot_of(handle)?;
+        let named_by_handle = handle >> SLOT_BITS != 0;
+        let found = &mut self.slots[slot as usize];
+        match found.state {
+            State::Owned => found.state = State::Emptying,
+            // By number, inside a chain that fills the slot first: the kernel says -EBADF if nothing is there.
+            State::Free | State::Filling if !named_by_handle => {}
+            _ => return Err(Reject::StaleFile),
+        }
+        Ok(slot)
+    }
+
+    pub fn end_empty(&mut self, slot: u32, emptied: bool) {
+        if emptied {
+            self.vacate(slot);
+        } else if self.slots[slot as usize].state == State::Emptying {
+            self.slots[slot as usize].state = State::Owned;
+        }
+    }
+
+    /// Handles of this slot become stale.
+    fn retire(&mut self, slot: u32) {
+        let generation = &mut self.slots[slot as usize].generation;
+        *generation = if *generation == GENERATION_MAX {
+            1
+        } else {
+            *generation + 1
+        };
+    }
+
+    fn vacate(&mut self, slot: u32) {
+        self.retire(slot);
+        self.slots[slot as usize].state = State::Free;
+        if slot < self.ours {
+            self.free.push(slot);
+        }
+    }
+
+    pub fn sizes(&self) -> (u32, u32) {
+        (self.ours, self.slots.len() as u32 - self.ours)
+    }
+
+    /// Slots that hold a file, or are being filled or emptied.
+    pub fn in_use(&self) -> u32 {
+        self.slots.iter().filter(|slot| slot.state != State::Free).count() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use io_uring::IoUring;
+    use std::fs::File;
+
+    fn table(ours: u32, kernels: u32) -> (IoUring, FileTable) {
+        let ring = IoUring::new(4).unwrap();
+        let table = FileTable::register(ours, kernels, &ring.submitter(), &ring).unwrap();
+        (ring, table)
+    }
+
+    #[test]
+    fn a_handle_goes_stale_when_its_slot_is_cleared_or_set_again() {
+        let (ring, mut table) = table(2, 0);
+        let file = File::open("/dev/null").unwrap();
+        let first = table.alloc(file.as_raw_fd(), &ring.submitter()).unwrap();
+        assert_eq!(table.resolve(first), Ok(0));
+        let second = table.set(0, file.as_raw_fd(), &ring.submitter()).unwrap();
+        assert_eq!(table.resolve(first), Err(Reject::StaleFile));
+        assert_eq!(table.resolve(second), Ok(0));
+        table.clear(second, &ring.submitter()).unwrap();
+        assert_eq!(table.resolve(second), Err(Reject::StaleFile));
+        assert_eq!(
+            table.clear(second, &ring.submitter()).unwrap_err().raw_os_error(),
+            Some(libc::EBADF)
+        );
+    }
+
+    #[test]
+    fn a_full_range_says_enfile_and_gives_a_slot_again_after_one_is_cleared() {
+        let (ring, mut table) = table(2, 2);
+        let file = File::open("/dev/null").unwrap();
+        let submitter = ring.submitter();
+        let first = table.alloc(file.as_raw_fd(), &submitter).unwrap();
+        table.alloc(file.as_raw_fd(), &submitter).unwrap();
+        let full = table.alloc(file.as_raw_fd(), &submitter).unwrap_err();
+        assert_eq!(full.raw_os_error(), Some(libc::ENFILE));
+        table.clear(first, &submitter).unwrap();
+        assert_eq!(table.resolve(table.handle(0)), Err(Reject::StaleFile));
+        assert_eq!(
+            table
+                .alloc(file.as_raw_fd(), &submitter)
+                .map(|handle| handle & 0xfffff)
+                .unwrap(),
+            0
+        );
+        assert_eq!(table.in_use(), 2);
+    }
+
+    #[test]
+    fn a_bad_descriptor_takes_no_slot() {
+        let (ring, mut table) = table(1, 0);
+        let bad = table.alloc(9999, &ring.submitter()).unwrap_err();
+        assert_eq!(bad.raw_os_error(), Some(libc::EBADF));
+        let file = File::open("/dev/null").unwrap();
+        assert!(table.alloc(file.as_raw_fd(), &ring.submitter()).is_ok());
+    }
+
+    #[test]
+    fn a_slot_that_is_taken_or_the_kernels_is_no_destination() {
+        let (ring, mut table) = table(2, 2);
+        let file = File::open("/dev/null").unwrap();
+        table.set(0, file.as_raw_fd(), &ring.submitter()).unwrap();
+        assert_eq!(table.begin_fill(0), Err(Reject::SlotUnavailable));
+        assert_eq!(table.begin_fill(2), Err(Reject::SlotUnavailable));
+        assert_eq!(table.begin_fill(9), Err(Reject::SlotUnavailable));
+        assert_eq!(table.begin_fill(1), Ok(()));
+        assert_eq!(table.begin_fill(1), Err(Reject::SlotUnavailable));
+        table.end_fill(1, false);
+        assert_eq!(table.begin_fill(1), Ok(()));
+        let handle = table.end_fill(1, true);
+        assert_eq!(table.begin_empty(handle), Ok(1));
+        assert_eq!(table.begin_empty(handle), Err(Reject::StaleFile));
+        table.end_empty(1, true);
+        assert_eq!(table.resolve(handle), Err(Reject::StaleFile));
+    }
+}

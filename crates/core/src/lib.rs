@@ -1,0 +1,19 @@
+//! io_uring without JavaScript: everything that owns memory the kernel sees.
+//!
+//! The way of an operation: a record in `shared`, checked and relocated by `relocate` with the table in `ops`,
+//! entered into `inflight`, pushed and reaped by `ring`; what it names lives in `arenas`, `files` and `bufring`;
+//! `teardown` ends it all.
+
+pub mod arenas;
+pub mod bufring;
+pub mod files;
+pub mod inflight;
+pub mod memory;
+pub mod ops;
+pub mod reject;
+pub mod relocate;
+mod resources;
+pub mod ring;
+pub mod setup;
+pub mod shared;
+mod teardown;

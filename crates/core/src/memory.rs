@@ -1,0 +1,91 @@
+//! Memory that only Rust owns: the one kind of memory the kernel ever sees (architecture.md, principle 1).
+
+use std::io;
+use std::ptr::NonNull;
+
+pub const PAGE_SIZE: usize = 4096;
+
+/// An anonymous, zeroed, page-aligned mapping, followed by a page of zeros that cannot be written.
+///
+/// The trailing page bounds every read of a NUL-terminated string that starts inside the mapping: a
+/// path whose terminator JavaScript overwrites after the check (an SQPOLL thread reads it later) still
+/// ends at the guard, never in foreign memory.
+pub struct Mapping {
+    start: NonNull<u8>,
+    size_bytes: usize,
+}
+
+// SAFETY: the mapping is plain memory without thread affinity; who may access it is decided by its users.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; `Mapping` itself hands out addresses only, never references.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    pub fn new(size_bytes: usize) -> io::Result<Mapping> {
+        let size_bytes = size_bytes
+            .max(1)
+            .checked_next_multiple_of(PAGE_SIZE)
+            .filter(|size| *size <= isize::MAX as usize - PAGE_SIZE)
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing that exists.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                size_bytes + PAGE_SIZE,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: both ranges lie in the mapping just made, which nobody else knows yet.
+        unsafe {
+            libc::mprotect(start.byte_add(size_bytes), PAGE_SIZE, libc::PROT_READ);
+            // A forked child must not share (or copy, page by page) memory the kernel is writing to.
+            libc::madvise(start, size_bytes + PAGE_SIZE, libc::MADV_DONTFORK);
+        }
+        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        Ok(Mapping { start, size_bytes })
+    }
+
+    pub fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// The usable size; the guard page comes after it.
+    pub fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range is exactly what `new` mapped. Whoever let the last share go has made sure that
+        // no operation in flight names it (arenas.rs counts pins; teardown leaks instead of dropping).
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.size_bytes + PAGE_SIZE) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_is_page_aligned_zeroed_and_rounded_up() {
+        let mapping = Mapping::new(5000).unwrap();
+        assert_eq!(mapping.start() as usize % PAGE_SIZE, 0);
+        assert_eq!(mapping.size_bytes(), 8192);
+        // SAFETY: the mapping is 8192 bytes followed by a readable guard page, and lives to the end of the test.
+        let bytes = unsafe { std::slice::from_raw_parts(mapping.start(), 8192 + PAGE_SIZE) };
+        assert!(bytes.iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_size_that_cannot_be_mapped_is_an_error() {
+        assert!(Mapping::new(usize::MAX).is_err());
+        assert!(Mapping::new(usize::MAX / 4).is_err());
+    }
+}

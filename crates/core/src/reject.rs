@@ -1,0 +1,49 @@
+//! Why Rust refused an operation record. The TypeScript layer checks what users give before it writes a
+//! record, so most of these mean a stale handle; the code reaches JavaScript in the completion's `extra`.
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Reject {
+    /// Not in the table of operations.
+    UnknownOperation = 1,
+    /// This kernel's probe does not have the operation.
+    UnsupportedOperation = 2,
+    /// A field has bits that the operation does not define.
+    BadField = 3,
+    /// The arena is gone.
+    StaleMemory = 4,
+    /// The range leaves its arena.
+    OutOfBounds = 5,
+    /// The arena is not registered with the kernel, but the operation needs it to be.
+    NotRegistered = 6,
+    /// The registered-file slot is empty, or has been given to another file since.
+    StaleFile = 7,
+    /// The slot that a direct descriptor should go to is taken or not ours.
+    SlotUnavailable = 8,
+    /// No such provided-buffer group.
+    UnknownBufferGroup = 9,
+    /// The in-flight index is taken or out of range.
+    BadIndex = 10,
+    /// The chain is longer than the submission queue.
+    ChainTooLong = 11,
+    /// Not refused itself: another link of its chain was.
+    ChainBroken = 12,
+    /// The ring was closed before the operation was submitted.
+    Closed = 13,
+}
+
+pub const REJECTS: [(&str, Reject); 13] = [
+    ("unknownOperation", Reject::UnknownOperation),
+    ("unsupportedOperation", Reject::UnsupportedOperation),
+    ("badField", Reject::BadField),
+    ("staleMemory", Reject::StaleMemory),
+    ("outOfBounds", Reject::OutOfBounds),
+    ("notRegistered", Reject::NotRegistered),
+    ("staleFile", Reject::StaleFile),
+    ("slotUnavailable", Reject::SlotUnavailable),
+    ("unknownBufferGroup", Reject::UnknownBufferGroup),
+    ("badIndex", Reject::BadIndex),
+    ("chainTooLong", Reject::ChainTooLong),
+    ("chainBroken", Reject::ChainBroken),
+    ("closed", Reject::Closed),
+];

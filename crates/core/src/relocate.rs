@@ -1,0 +1,378 @@
+//! From the record that JavaScript wrote to the SQE that the kernel gets: handles become addresses, and what
+//! the operation names is pinned until its last completion. Only what the table of operations allows passes.
+
+use crate::arenas::{Arenas, Range};
+use crate::bufring::BufferGroups;
+use crate::files::FileTable;
+use crate::inflight::{FileEffect, Held, InFlight, NO_ARENA, NO_GROUP, Vectors};
+use crate::ops::{self, Fd, FileIndex, OpSpec, ResultKind, Size, Wide};
+use crate::reject::Reject;
+use crate::shared::{CompletionRecord, EXTRA_IS_FD, RECORD_WORDS};
+use io_uring::cqueue;
+
+/// IOSQE_* (kernel-interface.md section 4). CQE_SKIP_SUCCESS is not allowed: without a completion the
+/// in-flight entry and its pins would never be freed.
+pub const SQE_FIXED_FILE: u32 = 1 << 0;
+pub const SQE_LINK: u32 = 1 << 2;
+pub const SQE_HARDLINK: u32 = 1 << 3;
+pub const SQE_BUFFER_SELECT: u32 = 1 << 5;
+const SQE_ALLOWED: u32 = 0b0011_1111;
+
+/// IORING_FILE_INDEX_ALLOC.
+const FILE_INDEX_ALLOC: u32 = u32::MAX;
+/// IOV_MAX, UIO_MAXIOV in the kernel.
+const IOVECS_MAX: u32 = 1024;
+
+pub type Words = [u32; RECORD_WORDS];
+
+/// Everything an operation can name.
+#[derive(Default)]
+pub struct Tables {
+    pub arenas: Arenas,
+    pub files: Option<FileTable>,
+    pub groups: BufferGroups,
+    pub in_flight: InFlight,
+}
+
+/// The `addr` field after relocation.
+struct Address {
+    value: u64,
+    pin: u16,
+    /// The opcode and buffer index to use instead, when the memory is registered.
+    fixed: Option<(u8, u16)>,
+    vectors: Option<Box<Vectors>>,
+}
+
+impl Address {
+    fn plain(value: u64) -> Address {
+        Address {
+            value,
+            pin: NO_ARENA,
+            fixed: None,
+            vectors: None,
+        }
+    }
+
+    fn memory(range: Range) -> Address {
+        Address {
+            value: range.address,
+            pin: range.arena,
+            fixed: None,
+            vectors: None,
+        }
+    }
+}
+
+fn wide(words: &Words, at: usize) -> u64 {
+    u64::from(words[at + 1]) << 32 | u64::from(words[at])
+}
+
+fn set_wide(words: &mut Words, at: usize, value: u64) {
+    words[at] = value as u32;
+    words[at + 1] = (value >> 32) as u32;
+}
+
+const OFF: usize = 2;
+const ADDR: usize = 4;
+
+impl Tables {
+    /// Checks and relocates one record, and enters it into the in-flight table. Changes nothing when it refuses.
+    pub fn admit(&mut self, record: &Words, supported: &[bool; 256]) -> Result<Words, Reject> {
+        let opcode = record[0] as u8;
+        let spec = ops::spec(opcode).ok_or(Reject::UnknownOperation)?;
+        if !supported[usize::from(opcode)] {
+            return Err(Reject::UnsupportedOperation);
+        }
+        let flags = record[0] >> 8 & 0xff;
+        check_bits(spec, record, flags)?;
+        let mut words = *record;
+        words[1] = self.fd(spec, record, flags)?;
+        let (off, off_pin) = self.off(spec, record)?;
+        set_wide(&mut words, OFF, off);
+        let group = if flags & SQE_BUFFER_SELECT != 0 {
+            record[10] as u16
+        } else {
+            NO_GROUP
+        };
+        let address = self.address(spec, record, flags)?;
+        set_wide(&mut words, ADDR, address.value);
+        if let Some((opcode, buffer_index)) = address.fixed {
+            words[0] = words[0] & !0xff | u32::from(opcode);
+            words[10] = words[10] & !0xffff | u32::from(buffer_index);
+        }
+
+        let (file_index, file) = self.begin_file_effect(spec, record[11])?;
+        words[11] = file_index;
+        if group != NO_GROUP
+            && let Err(reject) = self.groups.pin(group)
+        {
+            self.end_file_effect(file, false, 0);
+            return Err(reject);
+        }
+        let (index, sequence) = (record[8], record[9]);
+        match self.in_flight.insert(index, spec) {
+            Ok((entry, user_data)) => {
+                entry.sequence = sequence;
+                entry.pins = [address.pin, off_pin];
+                entry.group = group;
+                entry.file = file;
+                entry.vectors = address.vectors;
+                set_wide(&mut words, 8, user_data);
+            }
+            Err(reject) => {
+                if group != NO_GROUP {
+                    self.groups.unpin(group);
+                }
+                self.end_file_effect(file, false, 0);
+                return Err(reject);
+            }
+        }
+        for pin in [address.pin, off_pin] {
+            if pin != NO_ARENA {
+                self.arenas.pin(pin);
+            }
+        }
+        self.pin_vectors(index);
+        Ok(words)
+    }
+
+    fn pin_vectors(&mut self, index: u32) {
+        if let Some(vectors) = self.in_flight.vectors(index) {
+            for arena in &vectors.arenas {
+                self.arenas.pin(*arena);
+            }
+        }
+    }
+
+    fn fd(&self, spec: &OpSpec, record: &Words, flags: u32) -> Result<u32, Reject> {
+        let fixed = match spec.fd {
+            Fd::File => flags & SQE_FIXED_FILE != 0,
+            Fd::CancelKey => record[7] & ops::CANCEL_FD_FIXED != 0,
+            Fd::None | Fd::Directory => false,
+        };
+        if fixed {
+            return self.files.as_ref().ok_or(Reject::StaleFile)?.resolve(record[1]);
+        }
+        let unused = spec.fd == Fd::None && !matches!(record[1], 0 | u32::MAX);
+        if unused {
+            Err(Reject::BadField)
+        } else {
+            Ok(record[1])
+        }
+    }
+
+    fn off(&self, spec: &OpSpec, record: &Words) -> Result<(u64, u16), Reject> {
+        match spec.off {
+            Wide::Scalar => Ok((wide(record, OFF), NO_ARENA)),
+            Wide::Memory(Size::Const(size_bytes)) => {
+                let range = self.arenas.resolve(record[OFF + 1], record[OFF], size_bytes)?;
+                Ok((range.address, range.arena))
+            }
+            // No operation has any other kind of memory here.
+            _ if wide(record, OFF) == 0 => Ok((0, NO_ARENA)),
+            _ => Err(Reject::BadField),
+        }
+    }
+
+    fn address(&self, spec: &OpSpec, record: &Words, flags: u32) -> Result<Address, Reject> {
+        let (offset, handle, len) = (record[ADDR], record[ADDR + 1], record[6]);
+        let nothing = wide(record, ADDR) == 0;
+        if flags & SQE_BUFFER_SELECT != 0 {
+            return if nothing {
+                Ok(Address::plain(0))
+            } else {
+                Err(Reject::BadField)
+            };
+        }
+        match spec.addr {
+            Wide::Scalar => Ok(Address::plain(wide(record, ADDR))),
+            Wide::Zero if nothing => Ok(Address::plain(0)),
+            Wide::Zero => Err(Reject::BadField),
+            // An empty datagram names no memory.
+            Wide::Memory(Size::Len) if len == 0 && nothing => Ok(Address::plain(0)),
+            Wide::Memory(size) => {
+                let size_bytes = if let Size::Const(bytes) = size { bytes } else { len };
+                let range = self.arenas.resolve(handle, offset, size_bytes)?;
+                let mut address = Address::memory(range);
+                address.fixed = spec
+                    .fixed_form
+                    .filter(|_| range.registered)
+                    .map(|opcode| (opcode, range.arena));
+                Ok(address)
+            }
+            Wide::RegisteredMemory => {
+                let range = self.arenas.resolve(handle, offset, len)?;
+                if !range.registered {
+                    return Err(Reject::NotRegistered);
+                }
+                let mut address = Address::memory(range);
+                address.fixed = Some((spec.opcode, range.arena));
+                Ok(address)
+            }
+            // The mapping's guard page ends the string at the latest (memory.rs).
+            Wide::Path => Ok(Address::memory(self.arenas.resolve(handle, offset, 1)?)),
+            Wide::Iovecs => self.iovecs(handle, offset, len),
+            Wide::Target => self.target(record),
+        }
+    }
+
+    fn target(&self, record: &Words) -> Result<Address, Reject> {
+        let by_other_key = record[7] & (ops::CANCEL_FD | ops::CANCEL_ANY | ops::CANCEL_OP) != 0;
+        match (by_other_key, wide(record, ADDR)) {
+            (true, 0) => Ok(Address::plain(0)),
+            (true, _) => Err(Reject::BadField),
+            (false, _) => Ok(Address::plain(
+                self.in_flight.target(record[ADDR], record[ADDR + 1]),
+            )),
+        }
+    }
+
+    /// Reads `count` entries {offset, handle, length, 0} of 4 words each and builds the kernel's list from them,
+    /// in memory that JavaScript never sees.
+    fn iovecs(&self, handle: u32, offset: u32, count: u32) -> Result<Address, Reject> {
+        if count == 0 || count > IOVECS_MAX {
+            return Err(Reject::BadField);
+        }
+        let list = self.arenas.resolve(handle, offset, count * 16)?;
+        let mut vectors = Box::new(Vectors {
+            iovecs: Vec::new(),
+            arenas: Vec::new(),
+        });
+        for at in 0..u64::from(count) {
+            // SAFETY: `list` covers `count` entries of 16 bytes in a live arena; the read may be unaligned.
+            let entry = unsafe { ((list.address + at * 16) as *const [u32; 4]).read_unaligned() };
+            let range = self.arenas.resolve(entry[1], entry[0], entry[2])?;
+            vectors.iovecs.push(libc::iovec {
+                iov_base: range.address as *mut _,
+                iov_len: entry[2] as usize,
+            });
+            vectors.arenas.push(range.arena);
+        }
+        let value = vectors.iovecs.as_ptr() as u64;
+        Ok(Address {
+            value,
+            pin: list.arena,
+            fixed: None,
+            vectors: Some(vectors),
+        })
+    }
+
+    fn begin_file_effect(&mut self, spec: &OpSpec, file_index: u32) -> Result<(u32, FileEffect), Reject> {
+        match (spec.file_index, file_index) {
+            (_, 0) if spec.result == ResultKind::Descriptor => Ok((0, FileEffect::Descriptor)),
+            (_, 0) => Ok((0, FileEffect::None)),
+            (FileIndex::Zero, _) => Err(Reject::BadField),
+            (FileIndex::Destination, FILE_INDEX_ALLOC) => {
+                self.files.as_ref().ok_or(Reject::SlotUnavailable)?;
+                Ok((FILE_INDEX_ALLOC, FileEffect::FillAny))
+            }
+            (FileIndex::Destination, _) => {
+                let slot = file_index - 1;
+                self.files
+                    .as_mut()
+                    .ok_or(Reject::SlotUnavailable)?
+                    .begin_fill(slot)?;
+                Ok((file_index, FileEffect::Fill(slot)))
+            }
+            (FileIndex::Close, _) => {
+                let slot = self
+                    .files
+                    .as_mut()
+                    .ok_or(Reject::StaleFile)?
+                    .begin_empty(file_index - 1)?;
+                Ok((slot + 1, FileEffect::Empty(slot)))
+            }
+        }
+    }
+
+    /// What a completion does to the files table; answers the completion's `extra`.
+    fn end_file_effect(&mut self, effect: FileEffect, succeeded: bool, res: i32) -> u32 {
+        match (effect, &mut self.files) {
+            (FileEffect::Descriptor, _) if succeeded => EXTRA_IS_FD,
+            (FileEffect::Fill(slot), Some(files)) => files.end_fill(slot, succeeded) >> 20,
+            (FileEffect::FillAny, Some(files)) if succeeded => files.filled_by_kernel(res as u32) >> 20,
+            (FileEffect::Empty(slot), Some(files)) => {
+                files.end_empty(slot, succeeded);
+                0
+            }
+            _ => 0,
+        }
+    }
+
+    /// Takes back what `admit` did, for a record that will not be given to the kernel after all.
+    pub fn retract(&mut self, user_data: u64) {
+        if let Some((index, entry)) = self.in_flight.find(user_data) {
+            let file = entry.file;
+            self.end_file_effect(file, false, 0);
+            if let Some(held) = self.in_flight.remove(index) {
+                self.release(held);
+            }
+        }
+    }
+
+    /// What a completion of the kernel means to JavaScript; nothing if it belongs to no operation in flight.
+    #[inline]
+    pub fn complete(&mut self, user_data: u64, res: i32, flags: u32) -> Option<CompletionRecord> {
+        let (index, entry) = self.in_flight.find(user_data)?;
+        let (file, group) = (entry.file, entry.group);
+        let extra = if file == FileEffect::None {
+            0
+        } else {
+            self.end_file_effect(file, res >= 0, res)
+        };
+        if let Some(id) = cqueue::buffer_select(flags) {
+            self.groups.lend(group, id);
+        }
+        if !cqueue::more(flags)
+            && let Some(held) = self.in_flight.remove(index)
+        {
+            self.release(held);
+        }
+        Some(CompletionRecord {
+            index,
+            res,
+            flags,
+            extra,
+        })
+    }
+
+    #[inline]
+    fn release(&mut self, held: Held) {
+        for pin in held.pins {
+            if pin != NO_ARENA {
+                self.arenas.unpin(pin);
+            }
+        }
+        if held.group != NO_GROUP {
+            self.groups.unpin(held.group);
+        }
+        if let Some(vectors) = held.vectors {
+            for arena in vectors.arenas {
+                self.arenas.unpin(arena);
+            }
+        }
+    }
+}
+
+/// Only bits that the operation defines; everything the table does not mention must be zero.
+#[inline]
+fn check_bits(spec: &OpSpec, record: &Words, flags: u32) -> Result<(), Reject> {
+    let ioprio = record[0] >> 16;
+    let unused = flags & !SQE_ALLOWED
+        | ioprio & !u32::from(spec.ioprio)
+        | record[6] & !spec.len
+        | record[7] & !spec.op_flags
+        | record[12]
+        | record[13]
+        | record[14]
+        | record[15];
+    let file_flag =
+        flags & SQE_FIXED_FILE != 0 && (spec.fd != Fd::File || spec.file_index == FileIndex::Close);
+    let buffer_flag = flags & SQE_BUFFER_SELECT != 0 && !spec.buffer_select;
+    let buffer_index = flags & SQE_BUFFER_SELECT == 0 && record[10] & 0xffff != 0;
+    if unused != 0 || file_flag || buffer_flag || buffer_index {
+        Err(Reject::BadField)
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! What is registered with a ring: arenas, files, buffer groups.
+
+use crate::arenas::NewArena;
+use crate::files::FileTable;
+use crate::ring::Ring;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+fn refused(errno: i32) -> io::Error {
+    io::Error::from_raw_os_error(errno)
+}
+
+impl Ring {
+    pub fn cq_entries(&self) -> u32 {
+        self.io.params().cq_entries()
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.io.as_raw_fd()
+    }
+
+    /// IORING_FEAT_* bits.
+    pub fn features(&self) -> u32 {
+        const FEATURES_WORD: usize = 5;
+        let params = std::ptr::from_ref(self.io.params()).cast::<u32>();
+        // SAFETY: `Parameters` is repr(transparent) over struct io_uring_params, 120 bytes of u32 fields of which
+        // the sixth is `features` (include/uapi/linux/io_uring.h).
+        unsafe { params.add(FEATURES_WORD).read() }
+    }
+
+    pub fn create_arena(&mut self, size_bytes: usize, register: bool) -> io::Result<NewArena> {
+        let submitter = self.io.submitter();
+        self.tables
+            .arenas
+            .create(size_bytes, register.then_some(&submitter))
+    }
+
+    /// JavaScript can no longer name the arena; it is freed when no operation in flight does either.
+    pub fn release_arena(&mut self, handle: u32) {
+        self.tables.arenas.release(handle);
+        self.tables.arenas.sweep(&self.io.submitter());
+    }
+
+    pub fn register_files(&mut self, ours: u32, kernels: u32) -> io::Result<()> {
+        if self.tables.files.is_some() {
+            return Err(refused(libc::EBUSY));
+        }
+        self.tables.files = Some(FileTable::register(
+            ours,
+            kernels,
+            &self.io.submitter(),
+            &self.io,
+        )?);
+        Ok(())
+    }
+
+    /// Puts a descriptor into a slot of ours, or into a free one; answers the handle.
+    pub fn set_file(&mut self, slot: Option<u32>, fd: RawFd) -> io::Result<u32> {
+        let files = self.tables.files.as_mut().ok_or_else(|| refused(libc::ENXIO))?;
+        match slot {
+            Some(slot) if slot < files.sizes().0 => files.set(slot, fd, &self.io.submitter()),
+            Some(_) => Err(refused(libc::EINVAL)),
+            None => files.alloc(fd, &self.io.submitter()),
+        }
+    }
+
+    pub fn clear_file(&mut self, handle: u32) -> io::Result<()> {
+        let files = self.tables.files.as_mut().ok_or_else(|| refused(libc::ENXIO))?;
+        files.clear(handle, &self.io.submitter())
+    }
+
+    /// A new group of provided buffers in an arena of its own, which stays pinned while the group is registered.
+    pub fn register_buffers(&mut self, entries: u32, size_bytes: u32) -> io::Result<(u16, NewArena)> {
+        let group = self
+            .tables
+            .groups
+            .next_free()
+            .ok_or_else(|| refused(libc::ENOSPC))?;
+        let arena = self.create_arena(entries as usize * size_bytes as usize, false)?;
+        let range = self
+            .tables
+            .arenas
+            .resolve(arena.handle, 0, 1)
+            .map_err(|_| refused(libc::EINVAL))?;
+        let buffers = (range.arena, arena.mapping.clone());
+        if let Err(error) =
+            self.tables
+                .groups
+                .register(group, entries, size_bytes, buffers, &self.io.submitter())
+        {
+            self.release_arena(arena.handle);
+            return Err(error);
+        }
+        self.tables.arenas.pin(range.arena);
+        Ok((group, arena))
+    }
+
+    pub fn unregister_buffers(&mut self, group: u16) -> io::Result<()> {
+        let arena = self.tables.groups.unregister(group, &self.io.submitter())?;
+        self.tables.arenas.unpin(arena);
+        self.tables.arenas.sweep(&self.io.submitter());
+        Ok(())
+    }
+}

@@ -1,0 +1,415 @@
+//! The ring: takes operation records from the shared block, gives them to the kernel, and puts completions
+//! back into the block.
+
+use crate::reject::Reject;
+use crate::relocate::{SQE_HARDLINK, SQE_LINK, Tables, Words};
+use crate::setup::{self, Config, Flag};
+use crate::shared::{CompletionRecord, EXTRA_IS_LOCAL, RECORD_WORDS, Shared, Word};
+use crate::{inflight, ops};
+use io_uring::squeue::Entry;
+use io_uring::{IoUring, Probe, opcode, types};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+/// Completion records in the shared block; more than that stay in the kernel's queue until JavaScript has read some.
+const COMPLETION_BLOCK_MAX: u32 = 4096;
+const COMPLETION_BLOCK_MIN: u32 = 64;
+
+#[derive(Clone, Copy, Default)]
+pub struct Stats {
+    /// io_uring_enter(2) calls.
+    pub enters: u64,
+    /// Operations given to the kernel.
+    pub submitted: u64,
+    /// Completions taken from the kernel.
+    pub completed: u64,
+    /// Times that the kernel was found to hold completions back because its queue was full.
+    pub overflows: u64,
+}
+
+pub struct Ring {
+    pub(crate) io: IoUring,
+    pub(crate) shared: Shared,
+    pub tables: Tables,
+    pub(crate) closing: bool,
+    granted: Vec<Flag>,
+    supported: Box<[bool; 256]>,
+    /// Completions made here that found no room in the block.
+    local: VecDeque<CompletionRecord>,
+    stats: Stats,
+    eventfd: Option<RawFd>,
+}
+
+/// SAFETY-relevant layout: an `Entry` is `repr(C)` over the kernel's 64-byte SQE (io-uring/src/squeue.rs).
+const _: () = assert!(size_of::<Entry>() == RECORD_WORDS * 4);
+
+fn entry(words: Words) -> Entry {
+    // SAFETY: both are 64 bytes of plain integers without invalid values, and any bit pattern is an SQE; that
+    // its pointers are good is what `Tables::admit` made sure of.
+    unsafe { std::mem::transmute::<Words, Entry>(words) }
+}
+
+impl Ring {
+    pub fn open(config: &Config) -> io::Result<Ring> {
+        let (io, granted) = setup::open(config)?;
+        let mut supported = Box::new([false; 256]);
+        let mut probe = Probe::new();
+        // Before 5.6 there is no probe, and then no operation of the table beyond the first few either.
+        io.submitter().register_probe(&mut probe)?;
+        for op in &ops::OPS {
+            supported[usize::from(op.opcode)] = probe.is_supported(op.opcode);
+        }
+        let params = io.params();
+        let block = params
+            .cq_entries()
+            .clamp(COMPLETION_BLOCK_MIN, COMPLETION_BLOCK_MAX);
+        let shared = Shared::new(params.sq_entries(), block)?;
+        Ok(Ring {
+            io,
+            shared,
+            tables: Tables::default(),
+            closing: false,
+            granted,
+            supported,
+            local: VecDeque::new(),
+            stats: Stats::default(),
+            eventfd: None,
+        })
+    }
+
+    pub fn io(&self) -> &IoUring {
+        &self.io
+    }
+
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub fn granted(&self) -> &[Flag] {
+        &self.granted
+    }
+
+    pub fn supports(&self, opcode: u8) -> bool {
+        self.supported[usize::from(opcode)]
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    pub fn in_flight(&self) -> u32 {
+        self.tables.in_flight.live()
+    }
+
+    /// Moves records from the shared block into the submission queue, as far as it has room; a chain moves whole.
+    pub(crate) fn stage(&mut self) -> u32 {
+        let Ring {
+            io,
+            shared,
+            tables,
+            local,
+            closing,
+            supported,
+            stats,
+            ..
+        } = self;
+        shared.drain_recycled(|group, id| {
+            tables.groups.give_back(group, id);
+        });
+        let mut left = shared.prepared();
+        if left == 0 {
+            return 0;
+        }
+        let mut queue = io.submission();
+        let mut taken = 0;
+        while left > 0 {
+            let record = shared.peek_record(0);
+            let length = if is_linked(&record) {
+                chain_length(shared, left)
+            } else {
+                1
+            };
+            if queue.capacity() - queue.len() < length as usize
+                && (length as usize) <= queue.capacity()
+                && !*closing
+            {
+                break;
+            }
+            let refused = if *closing {
+                Some((0, Reject::Closed))
+            } else if length as usize > queue.capacity() {
+                Some((0, Reject::ChainTooLong))
+            } else if length == 1 {
+                match tables.admit(&record, supported) {
+                    Ok(words) => {
+                        // SAFETY: `admit` checked every pointer and pinned what they name until the last completion.
+                        unsafe { queue.push(&entry(words)) }.expect("room was checked");
+                        None
+                    }
+                    Err(reject) => Some((0, reject)),
+                }
+            } else {
+                admit_chain(shared, tables, supported, length, |words| {
+                    // SAFETY: as above.
+                    unsafe { queue.push(&entry(words)) }.expect("room was checked");
+                })
+            };
+            match refused {
+                None => stats.submitted += u64::from(length),
+                Some((culprit, reject)) => refuse(shared, local, length, culprit, reject),
+            }
+            shared.take_records(length);
+            taken += length;
+            left -= length;
+        }
+        taken
+    }
+
+    /// Whether entering the kernel now would do anything.
+    fn needs_enter(&mut self) -> bool {
+        let queue = self.io.submission();
+        let kernel_waits = queue.taskrun() || queue.cq_overflow() || !queue.is_empty();
+        drop(queue);
+        kernel_waits || (self.io.params().is_setup_iopoll() && self.in_flight() > 0)
+    }
+
+    /// Submits what is prepared, without waiting, and collects what is finished. Answers how many records were
+    /// taken. When the kernel is short of memory the rest stays queued, and the error says so.
+    pub fn submit(&mut self) -> io::Result<u32> {
+        let mut taken = self.stage();
+        let mut retried = false;
+        while self.needs_enter() {
+            self.stats.enters += 1;
+            let queued = self.io.submission().len();
+            match self.io.submitter().submit() {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if is_busy(&error) && !retried => {
+                    // The completion queue's backlog may be what stands in the way: make room and try once more.
+                    retried = true;
+                    self.reap();
+                    continue;
+                }
+                Err(error) => {
+                    self.reap();
+                    return Err(error);
+                }
+            }
+            self.reap();
+            let still_queued = self.io.submission().len();
+            taken += self.stage();
+            let progressed = still_queued < queued;
+            // With SQPOLL the kernel's thread empties the queue in its own time.
+            if self.io.params().is_setup_sqpoll() || !progressed || self.io.submission().is_empty() {
+                break;
+            }
+        }
+        self.reap();
+        Ok(taken)
+    }
+
+    /// Submits what is prepared and blocks until `want` completions are there to read, or the time is up.
+    pub fn submit_and_wait(&mut self, want: u32, timeout: Option<Duration>) -> io::Result<u32> {
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let mut taken = self.submit()?;
+        loop {
+            let ready = self.ready();
+            if ready >= want {
+                return Ok(taken);
+            }
+            let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if remaining.is_some_and(|remaining| remaining.is_zero()) {
+                return Ok(taken);
+            }
+            let timespec = remaining.map(types::Timespec::from);
+            let mut args = types::SubmitArgs::new();
+            if let Some(timespec) = &timespec {
+                args = args.timespec(timespec);
+            }
+            // The kernel counts what stands in its own queue, of which `reap` may have left some.
+            let in_queue = self.io.completion().len();
+            let missing = (want - ready) as usize + in_queue;
+            let missing = missing.min(self.io.params().cq_entries() as usize);
+            self.stats.enters += 1;
+            match self.io.submitter().submit_with_args(missing, &args) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.raw_os_error() == Some(libc::ETIME) => {}
+                Err(error) if is_busy(&error) => {}
+                Err(error) => return Err(error),
+            }
+            self.reap();
+            taken += self.stage();
+        }
+    }
+
+    /// Completions that can be read without waiting.
+    pub fn ready(&mut self) -> u32 {
+        let in_kernel = self.io.completion().len();
+        self.shared.unread() + self.local.len() as u32 + in_kernel as u32
+    }
+
+    /// Moves finished completions into the shared block, as far as it has room. Makes no system call.
+    pub fn reap(&mut self) {
+        let Ring {
+            io,
+            shared,
+            tables,
+            local,
+            stats,
+            ..
+        } = self;
+        while !local.is_empty() && shared.completion_room() > 0 {
+            if let Some(completion) = local.pop_front() {
+                shared.push_completion(completion);
+            }
+        }
+        let mut room = shared.completion_room();
+        let mut queue = io.completion();
+        while room > 0 {
+            let Some(cqe) = queue.next() else { break };
+            stats.completed += 1;
+            if let Some(completion) = tables.complete(cqe.user_data(), cqe.result(), cqe.flags()) {
+                shared.push_completion(completion);
+                room -= 1;
+            }
+        }
+        drop(queue);
+        if tables.arenas.has_dead() {
+            tables.arenas.sweep(&io.submitter());
+        }
+        let overflowed = io.submission().cq_overflow();
+        if overflowed && shared.get(Word::Overflowed) == 0 {
+            stats.overflows += 1;
+        }
+        shared.set(Word::Overflowed, u32::from(overflowed));
+        shared.set(Word::InFlight, tables.in_flight.live() + local.len() as u32);
+    }
+
+    /// Like `reap`, but also fetches what the kernel holds back until it is entered.
+    pub fn collect(&mut self) -> io::Result<()> {
+        self.reap();
+        if self.shared.unread() == 0 && self.needs_enter() {
+            self.submit()?;
+        }
+        Ok(())
+    }
+
+    /// Whether a turn of the event loop has something to do here: records to submit, completions to deliver.
+    pub fn has_work(&mut self) -> bool {
+        self.shared.prepared() > 0
+            || self.shared.get(Word::RecycleCount) > 0
+            || self.shared.unread() > 0
+            || !self.local.is_empty()
+            || !self.io.completion().is_empty()
+            || self.needs_enter()
+    }
+
+    pub fn set_eventfd(&mut self, fd: RawFd) -> io::Result<()> {
+        self.io.submitter().register_eventfd(fd)?;
+        self.eventfd = Some(fd);
+        Ok(())
+    }
+
+    /// While we are looking at the completion queue ourselves, the kernel need not signal the eventfd.
+    pub fn set_eventfd_enabled(&mut self, enabled: bool) {
+        let queue = self.io.completion();
+        if enabled {
+            queue.enable_eventfd()
+        } else {
+            queue.disable_eventfd()
+        }
+        // The caller looks for completions that came in between: the flag must be visible before that look
+        // (io_uring/io_uring.c, io_eventfd_signal reads it after the completion is posted).
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Asks the kernel to cancel everything; completions follow for whatever could be stopped.
+    pub fn cancel_all(&mut self) -> io::Result<()> {
+        if self.in_flight() == 0 {
+            return Ok(());
+        }
+        let cancel = opcode::AsyncCancel2::new(types::CancelBuilder::any())
+            .build()
+            .user_data(inflight::INTERNAL);
+        if self.push_internal(&cancel).is_err() {
+            // No room: what is queued goes first.
+            self.submit()?;
+            let _full_again = self.push_internal(&cancel);
+        }
+        self.submit().map(drop)
+    }
+
+    fn push_internal(&mut self, entry: &Entry) -> Result<(), io_uring::squeue::PushError> {
+        // SAFETY: a cancel request names no memory.
+        unsafe { self.io.submission().push(entry) }
+    }
+}
+
+fn is_linked(record: &Words) -> bool {
+    record[0] >> 8 & (SQE_LINK | SQE_HARDLINK) != 0
+}
+
+/// Records up to and including the first that is not linked to the next.
+fn chain_length(shared: &Shared, prepared: u32) -> u32 {
+    let linked = (0..prepared)
+        .take_while(|ahead| is_linked(&shared.peek_record(*ahead)))
+        .count() as u32;
+    (linked + 1).min(prepared)
+}
+
+/// Admits a whole chain or nothing of it; answers the link that was refused.
+fn admit_chain(
+    shared: &Shared,
+    tables: &mut Tables,
+    supported: &[bool; 256],
+    length: u32,
+    mut push: impl FnMut(Words),
+) -> Option<(u32, Reject)> {
+    let mut chain: Vec<Words> = Vec::with_capacity(length as usize);
+    for ahead in 0..length {
+        match tables.admit(&shared.peek_record(ahead), supported) {
+            Ok(words) => chain.push(words),
+            Err(reject) => {
+                for words in chain {
+                    tables.retract(u64::from(words[9]) << 32 | u64::from(words[8]));
+                }
+                return Some((ahead, reject));
+            }
+        }
+    }
+    chain.into_iter().for_each(&mut push);
+    None
+}
+
+/// Completes records that never reach the kernel: the culprit with its reason, the others of its chain as cancelled.
+fn refuse(
+    shared: &Shared,
+    local: &mut VecDeque<CompletionRecord>,
+    length: u32,
+    culprit: u32,
+    reject: Reject,
+) {
+    for ahead in 0..length {
+        let alone = ahead == culprit || matches!(reject, Reject::Closed | Reject::ChainTooLong);
+        let reject = if alone { reject } else { Reject::ChainBroken };
+        let res = if matches!(reject, Reject::Closed | Reject::ChainBroken) {
+            -libc::ECANCELED
+        } else {
+            -libc::EINVAL
+        };
+        let index = shared.peek_record(ahead)[8];
+        local.push_back(CompletionRecord {
+            index,
+            res,
+            flags: 0,
+            extra: EXTRA_IS_LOCAL | reject as u32,
+        });
+    }
+}
+
+fn is_busy(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY))
+}

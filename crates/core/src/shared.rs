@@ -1,0 +1,313 @@
+//! The block of memory that JavaScript and Rust share: control words, submission records, completion
+//! records, and the list of provided buffers that JavaScript gave back.
+//!
+//! It is written and read by one thread only (JavaScript calls Rust and waits), so plain loads and stores
+//! are enough. Rust never makes a reference into it: JavaScript holds a view of the same bytes.
+
+use crate::memory::Mapping;
+use std::io;
+use std::sync::Arc;
+
+pub const RECORD_WORDS: usize = 16;
+pub const COMPLETION_WORDS: usize = 4;
+const CONTROL_WORDS: usize = 64;
+/// Provided buffers that can be given back between two native calls; JavaScript flushes at the limit.
+pub const RECYCLE_CAPACITY: usize = 4096;
+
+/// Control words, by index. `ts/generated/abi.ts` is written from this list.
+#[derive(Clone, Copy)]
+#[repr(usize)]
+pub enum Word {
+    /// Free-running count of submission records taken by Rust.
+    SqHead = 0,
+    /// Free-running count of submission records written by JavaScript.
+    SqTail = 1,
+    /// Free-running count of completion records read by JavaScript.
+    CqHead = 2,
+    /// Free-running count of completion records written by Rust.
+    CqTail = 3,
+    /// Operations the kernel or Rust still has.
+    InFlight = 4,
+    /// 1 while the libuv handle keeps the process alive.
+    Referenced = 5,
+    /// Operations that wait in JavaScript for room in the submission block (not those that wait for others to end).
+    Pending = 6,
+    /// Entries in the recycle list.
+    RecycleCount = 7,
+    /// 1 while the kernel holds completions that did not fit into the completion queue.
+    Overflowed = 8,
+}
+
+pub const WORDS: [(&str, Word); 9] = [
+    ("sqHead", Word::SqHead),
+    ("sqTail", Word::SqTail),
+    ("cqHead", Word::CqHead),
+    ("cqTail", Word::CqTail),
+    ("inFlight", Word::InFlight),
+    ("referenced", Word::Referenced),
+    ("pending", Word::Pending),
+    ("recycleCount", Word::RecycleCount),
+    ("overflowed", Word::Overflowed),
+];
+
+/// Bits of `extra` in a completion record. Low 16 bits: the generation of a new registered-file slot, or the
+/// `Reject` code of an operation that Rust refused.
+pub const EXTRA_IS_LOCAL: u32 = 1 << 30;
+/// `res` is a new file descriptor; teardown closes those that nobody read.
+pub const EXTRA_IS_FD: u32 = 1 << 31;
+
+pub struct Shared {
+    mapping: Arc<Mapping>,
+    sq_mask: u32,
+    cq_mask: u32,
+    sq_offset: usize,
+    cq_offset: usize,
+    recycle_offset: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompletionRecord {
+    pub index: u32,
+    pub res: i32,
+    pub flags: u32,
+    pub extra: u32,
+}
+
+impl Shared {
+    /// Both capacities are powers of two.
+    pub fn new(sq_entries: u32, cq_entries: u32) -> io::Result<Shared> {
+        assert!(sq_entries.is_power_of_two() && cq_entries.is_power_of_two());
+        let sq_offset = CONTROL_WORDS * 4;
+        let cq_offset = sq_offset + sq_entries as usize * RECORD_WORDS * 4;
+        let recycle_offset = cq_offset + cq_entries as usize * COMPLETION_WORDS * 4;
+        let mapping = Arc::new(Mapping::new(recycle_offset + RECYCLE_CAPACITY * 4)?);
+        Ok(Shared {
+            mapping,
+            sq_mask: sq_entries - 1,
+            cq_mask: cq_entries - 1,
+            sq_offset,
+            cq_offset,
+            recycle_offset,
+        })
+    }
+
+    pub fn mapping(&self) -> &Arc<Mapping> {
+        &self.mapping
+    }
+
+    /// Byte offsets of the submission records, the completion records and the recycle list.
+    pub fn offsets(&self) -> [u32; 3] {
+        [
+            self.sq_offset as u32,
+            self.cq_offset as u32,
+            self.recycle_offset as u32,
+        ]
+    }
+
+    pub fn sq_capacity(&self) -> u32 {
+        self.sq_mask + 1
+    }
+
+    pub fn cq_capacity(&self) -> u32 {
+        self.cq_mask + 1
+    }
+
+    fn word_pointer(&self, word: Word) -> *mut u32 {
+        // SAFETY: every `Word` is below CONTROL_WORDS, and the mapping starts with that many words.
+        unsafe { self.mapping.start().cast::<u32>().add(word as usize) }
+    }
+
+    #[inline]
+    pub fn get(&self, word: Word) -> u32 {
+        // SAFETY: in bounds and aligned (word_pointer); no other thread touches the block (module comment).
+        unsafe { self.word_pointer(word).read() }
+    }
+
+    #[inline]
+    pub fn set(&self, word: Word, value: u32) {
+        // SAFETY: as in `get`.
+        unsafe { self.word_pointer(word).write(value) }
+    }
+
+    /// Records written and not taken yet. JavaScript owns the tail, so a nonsensical one is bounded here.
+    #[inline]
+    pub fn prepared(&self) -> u32 {
+        self.get(Word::SqTail)
+            .wrapping_sub(self.get(Word::SqHead))
+            .min(self.sq_capacity())
+    }
+
+    /// The record `ahead` places after the head, without taking it.
+    #[inline]
+    pub fn peek_record(&self, ahead: u32) -> [u32; RECORD_WORDS] {
+        let at = self.get(Word::SqHead).wrapping_add(ahead) & self.sq_mask;
+        // SAFETY: masked into the submission records, which lie 64-byte aligned inside the mapping.
+        unsafe {
+            self.mapping
+                .start()
+                .add(self.sq_offset)
+                .cast::<[u32; RECORD_WORDS]>()
+                .add(at as usize)
+                .read()
+        }
+    }
+
+    /// Takes `count` records: zeroes them, so that JavaScript need write only what is not zero, and moves the head.
+    #[inline]
+    pub fn take_records(&self, count: u32) {
+        let head = self.get(Word::SqHead);
+        for ahead in 0..count {
+            let at = head.wrapping_add(ahead) & self.sq_mask;
+            // SAFETY: as in `peek_record`.
+            unsafe {
+                self.mapping
+                    .start()
+                    .add(self.sq_offset)
+                    .cast::<[u32; RECORD_WORDS]>()
+                    .add(at as usize)
+                    .write([0; RECORD_WORDS]);
+            }
+        }
+        self.set(Word::SqHead, head.wrapping_add(count));
+    }
+
+    /// Completion records written and not read yet.
+    #[inline]
+    pub fn unread(&self) -> u32 {
+        self.get(Word::CqTail)
+            .wrapping_sub(self.get(Word::CqHead))
+            .min(self.cq_capacity())
+    }
+
+    #[inline]
+    pub fn completion_room(&self) -> u32 {
+        self.cq_capacity() - self.unread()
+    }
+
+    /// The caller has checked `completion_room`.
+    #[inline]
+    pub fn push_completion(&self, completion: CompletionRecord) {
+        let tail = self.get(Word::CqTail);
+        let at = (tail & self.cq_mask) as usize;
+        let words = [
+            completion.index,
+            completion.res as u32,
+            completion.flags,
+            completion.extra,
+        ];
+        // SAFETY: masked into the completion records, which lie 16-byte aligned inside the mapping.
+        unsafe {
+            self.mapping
+                .start()
+                .add(self.cq_offset)
+                .cast::<[u32; COMPLETION_WORDS]>()
+                .add(at)
+                .write(words)
+        };
+        self.set(Word::CqTail, tail.wrapping_add(1));
+    }
+
+    /// Takes the oldest unread completion record; used when no JavaScript is left to read it.
+    pub fn pop_completion(&self) -> Option<CompletionRecord> {
+        if self.unread() == 0 {
+            return None;
+        }
+        let head = self.get(Word::CqHead);
+        let at = (head & self.cq_mask) as usize;
+        // SAFETY: as in `push_completion`.
+        let words = unsafe {
+            self.mapping
+                .start()
+                .add(self.cq_offset)
+                .cast::<[u32; COMPLETION_WORDS]>()
+                .add(at)
+                .read()
+        };
+        self.set(Word::CqHead, head.wrapping_add(1));
+        Some(CompletionRecord {
+            index: words[0],
+            res: words[1] as i32,
+            flags: words[2],
+            extra: words[3],
+        })
+    }
+
+    /// Hands every entry of the recycle list to `give_back` as (group, buffer id) and empties the list.
+    pub fn drain_recycled(&self, mut give_back: impl FnMut(u16, u16)) {
+        let count = (self.get(Word::RecycleCount) as usize).min(RECYCLE_CAPACITY);
+        for at in 0..count {
+            // SAFETY: `at` is below RECYCLE_CAPACITY, the size of the list at the end of the mapping.
+            let entry = unsafe {
+                self.mapping
+                    .start()
+                    .add(self.recycle_offset)
+                    .cast::<u32>()
+                    .add(at)
+                    .read()
+            };
+            give_back((entry >> 16) as u16, entry as u16);
+        }
+        self.set(Word::RecycleCount, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn completion_records_come_out_in_order_across_the_end_of_the_block() {
+        let shared = Shared::new(1, 4).unwrap();
+        for round in 0..10 {
+            for index in 0..4 {
+                assert_eq!(shared.completion_room(), 4 - index);
+                shared.push_completion(CompletionRecord {
+                    index,
+                    res: -round,
+                    flags: 3,
+                    extra: 9,
+                });
+            }
+            for index in 0..4 {
+                let expected = CompletionRecord {
+                    index,
+                    res: -round,
+                    flags: 3,
+                    extra: 9,
+                };
+                assert_eq!(shared.pop_completion(), Some(expected));
+            }
+            assert_eq!(shared.pop_completion(), None);
+        }
+    }
+
+    #[test]
+    fn a_tail_that_makes_no_sense_is_bounded_by_the_capacity() {
+        let shared = Shared::new(8, 8).unwrap();
+        shared.set(Word::SqTail, u32::MAX);
+        shared.set(Word::CqHead, 5);
+        assert_eq!(shared.prepared(), 8);
+        assert_eq!(shared.unread(), 8);
+        assert_eq!(shared.completion_room(), 0);
+    }
+
+    #[test]
+    fn taken_records_are_zero_when_their_place_comes_round_again() {
+        let shared = Shared::new(2, 2).unwrap();
+        // SAFETY: the first submission record lies at offsets()[0] inside the mapping.
+        unsafe {
+            shared
+                .mapping()
+                .start()
+                .add(shared.offsets()[0] as usize)
+                .cast::<u32>()
+                .write(7)
+        };
+        shared.set(Word::SqTail, 1);
+        assert_eq!(shared.peek_record(0)[0], 7);
+        shared.take_records(1);
+        assert_eq!(shared.prepared(), 0);
+        shared.set(Word::SqTail, 3);
+        assert_eq!(shared.peek_record(1)[0], 0);
+    }
+}

@@ -1,0 +1,73 @@
+//! Ending a ring without ever freeing memory that the kernel may still write to. Closing the ring's descriptor
+//! does not stop the kernel (lifecycle-rules.md section 12, measured): cancel, reap to zero, then free; what
+//! does not finish in time is leaked.
+
+use crate::ring::Ring;
+use crate::shared::{CompletionRecord, EXTRA_IS_FD};
+use std::io;
+use std::time::{Duration, Instant};
+
+/// How long one wait lasts before cancelling again: an operation that was on its way between two queues while
+/// the first request looked is only found by the next.
+const CANCEL_AGAIN: Duration = Duration::from_millis(50);
+
+impl Ring {
+    /// Refuses new work, fails what was prepared and not submitted, and asks the kernel to cancel the rest.
+    pub fn begin_close(&mut self) -> io::Result<()> {
+        self.closing = true;
+        self.stage();
+        self.reap();
+        self.cancel_all()
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Drops completions that nobody will read, closing the descriptors among them.
+    pub fn discard_unread(&mut self) {
+        while let Some(completion) = self.shared.pop_completion() {
+            close_if_descriptor(completion);
+        }
+    }
+
+    /// Cancels everything and waits, up to `limit`, until nothing is in flight. Nobody is left to take results:
+    /// descriptors are closed. Answers whether the ring came to rest.
+    pub fn drain(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut usable = self.begin_close().is_ok();
+        loop {
+            self.discard_unread();
+            self.reap();
+            if self.shared.unread() > 0 {
+                continue;
+            }
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if self.in_flight() == 0 || remaining.is_zero() || !usable {
+                return self.in_flight() == 0;
+            }
+            usable = self.submit_and_wait(1, Some(remaining.min(CANCEL_AGAIN))).is_ok();
+            if self.shared.unread() == 0 {
+                usable = usable && self.cancel_all().is_ok();
+            }
+        }
+    }
+}
+
+fn close_if_descriptor(completion: CompletionRecord) {
+    if completion.extra & EXTRA_IS_FD != 0 && completion.res >= 0 {
+        // SAFETY: the descriptor was made for an operation whose completion nobody will ever read, so this is
+        // its only owner.
+        unsafe { libc::close(completion.res) };
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        if self.in_flight() > 0 {
+            // Principle 2: the kernel may still write to this memory, so it is never freed. The ring's own queues
+            // are the kernel's pages and can go.
+            std::mem::forget(std::mem::take(&mut self.tables));
+        }
+    }
+}

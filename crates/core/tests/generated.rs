@@ -1,0 +1,83 @@
+//! The TypeScript constants are written from the Rust tables. `URING_UPDATE=1 cargo test -p uring-core` writes
+//! them; without it the test says whether they are current.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use uring_core::ops::{Multishot, OPS, ResultKind};
+use uring_core::reject::REJECTS;
+use uring_core::shared::{COMPLETION_WORDS, EXTRA_IS_LOCAL, RECORD_WORDS, RECYCLE_CAPACITY, WORDS};
+
+const HEAD: &str = "// Written by crates/core/tests/generated.rs from the Rust tables; do not edit.\n\n";
+
+fn ops_module() -> String {
+    let mut out = String::from(HEAD);
+    out.push_str("/** Operation numbers, by name. */\nexport const Op = {\n");
+    for op in &OPS {
+        writeln!(out, "  {}: {},", op.name, op.opcode).unwrap();
+    }
+    out.push_str("} as const;\n\n");
+    out.push_str("/** What is known of an operation besides its number. */\nexport interface OpInfo {\n");
+    out.push_str("  readonly name: keyof typeof Op;\n");
+    out.push_str("  /** First kernel that has it. */\n  readonly kernel: string;\n");
+    out.push_str("  readonly result: 'nothing' | 'bytes' | 'count' | 'descriptor' | 'pollEvents';\n");
+    out.push_str("  readonly multishot: boolean;\n}\n\n");
+    out.push_str("/** Rows of the table of operations, by number. */\n");
+    out.push_str("export const opInfo: Readonly<Record<number, OpInfo>> = {\n");
+    for op in &OPS {
+        let result = match op.result {
+            ResultKind::Nothing => "nothing",
+            ResultKind::Bytes => "bytes",
+            ResultKind::Count => "count",
+            ResultKind::Descriptor => "descriptor",
+            ResultKind::PollEvents => "pollEvents",
+        };
+        let multishot = op.multishot != Multishot::Never;
+        let row = format!(
+            "name: '{}', kernel: '{}', result: '{result}', multishot: {multishot}",
+            op.name, op.kernel
+        );
+        writeln!(out, "  {}: {{ {row} }},", op.opcode).unwrap();
+    }
+    out.push_str("};\n");
+    out
+}
+
+fn abi_module() -> String {
+    let mut out = String::from(HEAD);
+    out.push_str(
+        "/** Indexes of the control words at the start of the shared block. */\nexport const Word = {\n",
+    );
+    for (name, word) in WORDS {
+        writeln!(out, "  {name}: {},", word as usize).unwrap();
+    }
+    out.push_str("} as const;\n\n/** Why Rust refused an operation record. */\nexport const Reject = {\n");
+    for (name, reject) in REJECTS {
+        writeln!(out, "  {name}: {},", reject as u16).unwrap();
+    }
+    out.push_str("} as const;\n\n");
+    writeln!(out, "export const RECORD_WORDS = {RECORD_WORDS};").unwrap();
+    writeln!(out, "export const COMPLETION_WORDS = {COMPLETION_WORDS};").unwrap();
+    writeln!(out, "export const RECYCLE_CAPACITY = {RECYCLE_CAPACITY};").unwrap();
+    out.push_str("/** Bit of a completion record's fourth word: Rust made it, with the reason in the low 16 bits. */\n");
+    writeln!(out, "export const EXTRA_IS_LOCAL = {EXTRA_IS_LOCAL};").unwrap();
+    writeln!(out, "export const EXTRA_LOW_MASK = 0xffff;").unwrap();
+    out
+}
+
+#[test]
+fn the_typescript_tables_are_what_the_rust_tables_say() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../ts/generated");
+    for (name, expected) in [("ops.ts", ops_module()), ("abi.ts", abi_module())] {
+        let path = folder.join(name);
+        if std::env::var_os("URING_UPDATE").is_some() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, &expected).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            found == expected,
+            "{} is out of date: run URING_UPDATE=1 cargo test -p uring-core",
+            path.display()
+        );
+    }
+}

@@ -1,0 +1,4 @@
+//! One file for each workload.
+
+pub mod nop;
+pub mod read;

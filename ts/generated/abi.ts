@@ -1,0 +1,38 @@
+// Written by crates/core/tests/generated.rs from the Rust tables; do not edit.
+
+/** Indexes of the control words at the start of the shared block. */
+export const Word = {
+  sqHead: 0,
+  sqTail: 1,
+  cqHead: 2,
+  cqTail: 3,
+  inFlight: 4,
+  referenced: 5,
+  pending: 6,
+  recycleCount: 7,
+  overflowed: 8,
+} as const;
+
+/** Why Rust refused an operation record. */
+export const Reject = {
+  unknownOperation: 1,
+  unsupportedOperation: 2,
+  badField: 3,
+  staleMemory: 4,
+  outOfBounds: 5,
+  notRegistered: 6,
+  staleFile: 7,
+  slotUnavailable: 8,
+  unknownBufferGroup: 9,
+  badIndex: 10,
+  chainTooLong: 11,
+  chainBroken: 12,
+  closed: 13,
+} as const;
+
+export const RECORD_WORDS = 16;
+export const COMPLETION_WORDS = 4;
+export const RECYCLE_CAPACITY = 4096;
+/** Bit of a completion record's fourth word: Rust made it, with the reason in the low 16 bits. */
+export const EXTRA_IS_LOCAL = 1073741824;
+export const EXTRA_LOW_MASK = 0xffff;
