@@ -1,0 +1,67 @@
+// Passed, failed and skipped tests, and the line that closes every test run.
+
+export class Counts {
+  passed = 0;
+  failed = 0;
+  skipped = 0;
+  /** Titles, to be named again at the end where nobody has to scroll for them. */
+  failures = [];
+  skips = [];
+
+  pass(count = 1) {
+    this.passed += count;
+  }
+
+  fail(title, count = 1) {
+    this.failed += count;
+    this.failures.push(title);
+  }
+
+  skip(title) {
+    this.skipped += 1;
+    this.skips.push(title);
+  }
+
+  get ran() {
+    return this.passed + this.failed + this.skipped;
+  }
+
+  /** Says where each named test ran, for sums over several runs. */
+  labelled(label) {
+    this.failures = this.failures.map((title) => `${label}: ${title}`);
+    this.skips = this.skips.map((title) => `${label}: ${title}`);
+    return this;
+  }
+
+  add(other) {
+    this.passed += other.passed;
+    this.failed += other.failed;
+    this.skipped += other.skipped;
+    this.failures.push(...other.failures);
+    this.skips.push(...other.skips);
+    return this;
+  }
+
+  toString() {
+    return `${this.passed} passed, ${this.failed} failed, ${this.skipped} skipped`;
+  }
+}
+
+/**
+ * Prints the end of a run and returns its exit code. A skipped test proves nothing, so a run is good only
+ * if no more were skipped than URING_EXPECTED_SKIPS allows (0 unless said).
+ */
+export function conclude(counts) {
+  const skipsAllowed = Number(process.env.URING_EXPECTED_SKIPS ?? 0);
+  const tooManySkips = !(counts.skipped <= skipsAllowed);
+  console.log('');
+  for (const title of counts.skips) console.log(`skipped: ${title}`);
+  for (const title of counts.failures) console.log(`failed: ${title}`);
+  if (tooManySkips) {
+    console.log(
+      `${counts.skipped} tests were skipped and ${skipsAllowed} may be (URING_EXPECTED_SKIPS): the run fails.`,
+    );
+  }
+  console.log(String(counts));
+  return counts.failed > 0 || tooManySkips ? 1 : 0;
+}

@@ -1,0 +1,166 @@
+import { outOfRange, systemError, UringError } from './errors.ts';
+import type { NativeRing } from './platform/native.ts';
+import { checkInteger, checkPowerOfTwo } from './validate.ts';
+
+/** The kernel takes at most this many buffers in one ring (io_uring/kbuf.c). */
+const ENTRIES_MAX = 1 << 15;
+/** All buffers of a group lie in one arena, whose offsets have 32 bits; half of that is plenty. */
+const TOTAL_BYTES_MAX = 2 ** 31;
+
+/** Sizes of a provided-buffer ring. */
+export interface BufferRingOptions {
+  /** Number of buffers, a power of two up to 32,768. Default 256. */
+  entries?: number;
+  /** Size of each buffer. Default 4096. */
+  sizeBytes?: number;
+}
+
+/** @internal What a buffer ring needs of its ring. */
+export interface BufferRingOwner {
+  readonly native: NativeRing;
+  readonly isClosed: boolean;
+  assertOpen(): void;
+  recycle(group: number, id: number): void;
+}
+
+/**
+ * A ring of provided buffers: the kernel picks one when data arrives, so that no buffer waits with each idle
+ * connection. Made by `ring.registerBufferRing()`. Since Linux 5.19.
+ *
+ * @see {@link https://man7.org/linux/man-pages/man3/io_uring_register_buf_ring.3.html io_uring_register_buf_ring(3)}
+ */
+export class BufferRing {
+  /** Number of the buffer group. */
+  readonly group: number;
+  readonly entries: number;
+  readonly sizeBytes: number;
+  /** @internal */ readonly ring: unknown;
+  /** @internal Counts releases, so that a starved stream knows whether waiting makes sense. */ released = 0;
+  readonly #owner: BufferRingOwner;
+  readonly #memory: ArrayBuffer;
+  /** Called, oldest first, when a buffer comes back. */
+  readonly #starved: (() => void)[] = [];
+  #unregistered = false;
+
+  /** @internal */
+  constructor(ring: unknown, owner: BufferRingOwner, options: BufferRingOptions) {
+    this.entries = checkPowerOfTwo('options.entries', options.entries ?? 256, 1, ENTRIES_MAX);
+    this.sizeBytes = checkInteger('options.sizeBytes', options.sizeBytes ?? 4096, 1, TOTAL_BYTES_MAX);
+    if (this.entries * this.sizeBytes > TOTAL_BYTES_MAX) {
+      throw outOfRange(
+        'options.entries * options.sizeBytes',
+        `<= ${TOTAL_BYTES_MAX}`,
+        this.entries * this.sizeBytes,
+      );
+    }
+    this.ring = ring;
+    this.#owner = owner;
+    const made = owner.native.registerBuffers(this.entries, this.sizeBytes);
+    if (typeof made === 'number') throw systemError(made, 'io_uring_register');
+    this.group = made.group;
+    this.#memory = made.memory;
+  }
+
+  /** Buffers that are out: lent to you and not released. */
+  get lent(): number {
+    return this.#unregistered || this.#owner.isClosed ? 0 : this.#owner.native.lent(this.group);
+  }
+
+  /** @internal The buffer that a completion names. */
+  lease(id: number, sizeBytes: number): BufferLease {
+    return new BufferLease(this, id, Buffer.from(this.#memory, id * this.sizeBytes, sizeBytes));
+  }
+
+  /** @internal */
+  recycle(id: number): void {
+    this.released += 1;
+    if (this.#unregistered || this.#owner.isClosed) return;
+    this.#owner.recycle(this.group, id);
+    // One buffer feeds one stream; the others wait for the next, in their order.
+    this.#starved.shift()?.();
+  }
+
+  /** @internal */
+  whenReleased(wake: () => void): void {
+    this.#starved.push(wake);
+  }
+
+  /** @internal */
+  forget(wake: () => void): void {
+    const at = this.#starved.indexOf(wake);
+    if (at >= 0) this.#starved.splice(at, 1);
+  }
+
+  /** @internal */
+  assertUsable(ring: unknown): void {
+    if (this.ring !== ring) {
+      throw new UringError(
+        'ERR_URING_FOREIGN_RING',
+        'this buffer ring belongs to another ring: register one on each',
+      );
+    }
+    if (this.#unregistered) {
+      throw new UringError(
+        'ERR_URING_STALE_HANDLE',
+        `buffer group ${this.group} was unregistered: register a new one`,
+      );
+    }
+  }
+
+  /**
+   * Takes the buffers back from the kernel. Leases stay readable.
+   *
+   * @throws `EBUSY` while operations take buffers from it: cancel them first
+   */
+  unregister(): void {
+    if (this.#unregistered || this.#owner.isClosed) return;
+    const result = this.#owner.native.unregisterBuffers(this.group);
+    if (result < 0) throw systemError(result, 'io_uring_register');
+    this.#unregistered = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.unregister();
+  }
+}
+
+/**
+ * A provided buffer on loan: `data` is yours until `release()`, which must be called exactly once. When all buffers
+ * are out, operations that need one wait until one comes back.
+ */
+export class BufferLease {
+  /** The bytes that arrived. */
+  readonly data: Buffer;
+  /** Number of the buffer in its group. */
+  readonly id: number;
+  readonly #ring: BufferRing;
+  #released = false;
+
+  /** @internal */
+  constructor(ring: BufferRing, id: number, data: Buffer) {
+    this.#ring = ring;
+    this.id = id;
+    this.data = data;
+  }
+
+  /**
+   * Gives the buffer back to the kernel; `data` must not be read afterwards. Releases of one turn of the event loop
+   * reach the kernel together.
+   *
+   * @throws `ERR_URING_LEASE_RELEASED` the second time
+   */
+  release(): void {
+    if (this.#released) {
+      throw new UringError(
+        'ERR_URING_LEASE_RELEASED',
+        `buffer ${this.id} was released already: release it once`,
+      );
+    }
+    this.#released = true;
+    this.#ring.recycle(this.id);
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#released) this.release();
+  }
+}

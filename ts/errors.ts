@@ -1,0 +1,90 @@
+import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+
+/**
+ * An error of the kernel or of this package, in the shape of Node's own.
+ *
+ * From the kernel: `code` is the errno's name (`ENOENT`), `errno` its negative number, `syscall` the operation,
+ * and `path` the path if there is one. From this package: `code` starts with `ERR_URING_`, and the message says
+ * what to do.
+ *
+ * @example
+ * ```ts
+ * import { Ring, UringError, openat } from 'uring';
+ *
+ * await using ring = new Ring();
+ * await ring.exec(openat('/nowhere')).catch((error: UringError) => error.code === 'ENOENT');
+ * ```
+ */
+export class UringError extends Error {
+  readonly code: string;
+  declare readonly errno?: number;
+  declare readonly syscall?: string;
+  declare readonly path?: string;
+
+  constructor(
+    code: string,
+    message: string,
+    details: { errno?: number; syscall?: string; path?: string } = {},
+  ) {
+    super(message);
+    this.name = 'UringError';
+    this.code = code;
+    Object.assign(this, details);
+  }
+}
+
+/** What libuv's table of errors lacks and io_uring answers (node-conventions.md section 5; errno(3)). */
+const MORE_ERRNOS: ReadonlyMap<number, readonly [name: string, message: string]> = new Map([
+  [constants.errno.ETIME, ['ETIME', 'timer expired']],
+  [constants.errno.EBADMSG, ['EBADMSG', 'bad message']],
+  [constants.errno.ECHILD, ['ECHILD', 'no child processes']],
+  [constants.errno.EDEADLK, ['EDEADLK', 'resource deadlock avoided']],
+  [constants.errno.EDQUOT, ['EDQUOT', 'disk quota exceeded']],
+  [constants.errno.EINPROGRESS, ['EINPROGRESS', 'operation now in progress']],
+  [constants.errno.ENETRESET, ['ENETRESET', 'network dropped connection on reset']],
+  [constants.errno.ENOEXEC, ['ENOEXEC', 'exec format error']],
+  [constants.errno.ENOLCK, ['ENOLCK', 'no locks available']],
+  [constants.errno.ESTALE, ['ESTALE', 'stale file handle']],
+  // In none of Node's tables; the numbers are those of x86-64 and arm64 (asm-generic/errno.h).
+  [53, ['EBADR', 'invalid request descriptor']],
+  [77, ['EBADFD', 'file descriptor in bad state']],
+  [130, ['EOWNERDEAD', 'owner died']],
+  [133, ['EHWPOISON', 'memory page has hardware error']],
+]);
+
+/** The name and the meaning of an errno, given as a positive number. */
+export function describeErrno(errno: number): readonly [name: string, message: string] {
+  return getSystemErrorMap().get(-errno) ?? MORE_ERRNOS.get(errno) ?? [`E${errno}`, `unknown error ${errno}`];
+}
+
+/** The error for a negative result of the kernel. */
+export function systemError(result: number, syscall: string, path?: string): UringError {
+  const [code, meaning] = describeErrno(-result);
+  const where = path === undefined ? '' : ` '${path}'`;
+  const details = { errno: result, syscall, ...(path === undefined ? {} : { path }) };
+  return new UringError(code, `${code}: ${meaning}, ${syscall}${where}`, details);
+}
+
+/** Node's `ERR_INVALID_ARG_TYPE`, which has no public constructor. */
+export function invalidType(name: string, expected: string, value: unknown): TypeError {
+  const received =
+    value === null ? 'null' : typeof value === 'object' ? value.constructor?.name : typeof value;
+  const error = new TypeError(
+    `The "${name}" argument must be ${expected}. Received ${received ?? 'an object'}`,
+  );
+  return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' });
+}
+
+/** Node's `ERR_INVALID_ARG_VALUE`. */
+export function invalidValue(name: string, problem: string): TypeError {
+  return Object.assign(new TypeError(`The argument "${name}" ${problem}`), { code: 'ERR_INVALID_ARG_VALUE' });
+}
+
+/** Node's `ERR_OUT_OF_RANGE`. */
+export function outOfRange(name: string, allowed: string, value: unknown): RangeError {
+  const error = new RangeError(
+    `The value of "${name}" is out of range. It must be ${allowed}. Received ${String(value)}`,
+  );
+  return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
+}

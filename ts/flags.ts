@@ -1,0 +1,60 @@
+/**
+ * Flags of a submission (`IOSQE_*`), to be combined with `|`.
+ *
+ * `LINK`: the next operation starts when this one has succeeded in full (a short read or write breaks the link,
+ * and what follows completes with `ECANCELED`). `HARDLINK`: the next starts whatever becomes of this one.
+ * `DRAIN`: starts when everything submitted before has completed. `ASYNC`: straight to a worker thread of the
+ * kernel. `FIXED_FILE`: `fd` is the number of a registered slot (a `FixedFile` sets it by itself).
+ *
+ * @see {@link https://man7.org/linux/man-pages/man2/io_uring_enter.2.html io_uring_enter(2)}
+ */
+export const SqeFlags = {
+  FIXED_FILE: 1 << 0,
+  DRAIN: 1 << 1,
+  LINK: 1 << 2,
+  HARDLINK: 1 << 3,
+  ASYNC: 1 << 4,
+  BUFFER_SELECT: 1 << 5,
+} as const;
+
+/** The flags a caller may set; `BUFFER_SELECT` follows from giving a buffer ring. */
+export const SQE_FLAGS_ALLOWED: number =
+  SqeFlags.FIXED_FILE | SqeFlags.DRAIN | SqeFlags.LINK | SqeFlags.HARDLINK | SqeFlags.ASYNC;
+
+/**
+ * Flags of a completion (`IORING_CQE_F_*`).
+ *
+ * @see {@link https://man7.org/linux/man-pages/man7/io_uring.7.html io_uring(7)}
+ */
+export const CqeFlags = {
+  BUFFER: 1 << 0,
+  MORE: 1 << 1,
+  SOCK_NONEMPTY: 1 << 2,
+  NOTIF: 1 << 3,
+  BUF_MORE: 1 << 4,
+} as const;
+
+/** IORING_CQE_BUFFER_SHIFT: a buffer id stands above the flags. */
+export const CQE_BUFFER_SHIFT = 16;
+
+/** Feature bits of a ring (`IORING_FEAT_*`), in the order of their bits from 0 on. */
+export const FEATURES = [
+  'SINGLE_MMAP',
+  'NODROP',
+  'SUBMIT_STABLE',
+  'RW_CUR_POS',
+  'CUR_PERSONALITY',
+  'FAST_POLL',
+  'POLL_32BITS',
+  'SQPOLL_NONFIXED',
+  'EXT_ARG',
+  'NATIVE_WORKERS',
+  'RSRC_TAGS',
+  'CQE_SKIP',
+  'LINKED_FILE',
+  'REG_REG_RING',
+  'RECVSEND_BUNDLE',
+  'MIN_TIMEOUT',
+  'RW_ATTR',
+  'NO_IOWAIT',
+] as const;

@@ -1,0 +1,58 @@
+/**
+ * Linux io_uring for Node.js.
+ *
+ * @packageDocumentation
+ */
+export { BufferLease, BufferRing, type BufferRingOptions } from './buffer-ring.ts';
+export { Completion } from './completion.ts';
+export { UringError } from './errors.ts';
+export { FileTable, type FileTableOptions, FixedFile } from './files.ts';
+export { CqeFlags, SqeFlags } from './flags.ts';
+export { Op } from './generated/ops.ts';
+export type { Bytes } from './memory/bytes.ts';
+export { type AnyOperation, type Fd, Operation, type OperationOptions } from './operation.ts';
+export {
+  type FsyncOptions,
+  fsync,
+  type ReadWriteOptions,
+  read,
+  readFixed,
+  readv,
+  write,
+  writeFixed,
+  writev,
+} from './ops/file.ts';
+export {
+  AT_FDCWD,
+  close,
+  type DirectOptions,
+  type OpenatOptions,
+  openat,
+  type Path,
+  type StatxOptions,
+  statx,
+} from './ops/path.ts';
+export {
+  PollEvents,
+  pollAdd,
+  pollMultishot,
+  type TimeoutMultishotOptions,
+  type TimeoutOptions,
+  timeout,
+  timeoutMultishot,
+} from './ops/poll-time.ts';
+export { type AsyncCancelTarget, asyncCancel, type NopOptions, nop } from './ops/ring.ts';
+export {
+  type AcceptOptions,
+  accept,
+  acceptMultishot,
+  recv,
+  recvMultishot,
+  send,
+  type TransferOptions,
+} from './ops/socket.ts';
+export { Ring, type RingOptions, type RingStats } from './ring.ts';
+export type { CompletionCallback } from './runtime/engine.ts';
+export type { MultishotStream } from './runtime/multishot.ts';
+export { Stats } from './stats.ts';
+export { CURRENT_POSITION } from './validate.ts';

@@ -1,0 +1,108 @@
+import { createRequire } from 'node:module';
+import { UringError } from '../errors.ts';
+
+/** The calls of `crates/binding/src/hot.rs`: numbers in, a count or a negative errno out. */
+export interface HotFunctions {
+  /** Submits what is prepared and reaps; answers the number of records taken. */
+  submit(): number;
+  /** As `submit`, then waits for completions; a negative timeout means none. */
+  submitAndWait(want: number, timeoutMs: number): number;
+  /** Reaps, and fetches what the kernel holds back; answers how many completions can be read. */
+  collect(): number;
+  /** Keeps the process alive until nothing is in flight. */
+  wake(): void;
+}
+
+export interface Layout {
+  readonly sqEntries: number;
+  readonly cqEntries: number;
+  readonly sqOffset: number;
+  readonly completionsOffset: number;
+  readonly recycleOffset: number;
+  readonly completions: number;
+  readonly setupFlags: string[];
+  readonly features: number;
+  readonly operations: number[];
+  readonly fd: number;
+}
+
+export interface NativeArena {
+  readonly handle: number;
+  readonly registered: number;
+  readonly memory: ArrayBuffer;
+}
+
+export interface NativeBufferGroup {
+  readonly handle: number;
+  readonly group: number;
+  readonly memory: ArrayBuffer;
+}
+
+/** The cold calls of `crates/binding/src/lib.rs`; numbers below zero are negative errnos. */
+export interface NativeRing {
+  shared(): ArrayBuffer;
+  hot(): HotFunctions;
+  layout(): Layout | null;
+  stats(): number[];
+  alloc(sizeBytes: number, register: boolean): NativeArena | number;
+  registerFiles(ours: number, kernels: number): number;
+  setFile(slot: number, fd: number): number;
+  clearFile(handle: number): number;
+  registerBuffers(entries: number, sizeBytes: number): NativeBufferGroup | number;
+  unregisterBuffers(group: number): number;
+  lent(group: number): number;
+  registerPersonality(): number;
+  unregisterPersonality(id: number): number;
+  attach(deliver: (fatal: number) => void, closed: () => void): number;
+  close(): number;
+  cancelAll(): number;
+}
+
+export interface OpenOptions {
+  entries: number;
+  cqEntries: number;
+  sqpollIdleMs?: number;
+  sqpollCpu?: number;
+  iopoll: boolean;
+  attachTo?: number;
+  coop: boolean;
+}
+
+export interface Native {
+  open(options: OpenOptions): NativeRing | number;
+}
+
+let loaded: Native | undefined;
+
+/** C library of this process, as the platform packages are named after it. */
+function libc(): 'gnu' | 'musl' {
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+  return report?.header?.glibcVersionRuntime === undefined ? 'musl' : 'gnu';
+}
+
+/**
+ * The native addon: from the checkout's own build, else from the platform package. Nothing is loaded before the
+ * first ring is made.
+ */
+export function native(): Native {
+  if (loaded !== undefined) return loaded;
+  if (process.platform !== 'linux') {
+    const message = `io_uring exists on Linux only; this is ${process.platform}`;
+    throw new UringError('ERR_URING_UNAVAILABLE', message);
+  }
+  const require = createRequire(import.meta.url);
+  const tuple = `linux-${process.arch}-${libc()}`;
+  const causes: unknown[] = [];
+  for (const candidate of [`../uring.${tuple}.node`, `uring-${tuple}`]) {
+    try {
+      loaded = require(candidate) as Native;
+      return loaded;
+    } catch (cause) {
+      causes.push(cause);
+    }
+  }
+  const message = `no native binary for ${tuple}: install the package uring-${tuple}, or run npm run build`;
+  const error = new UringError('ERR_URING_UNAVAILABLE', message);
+  error.cause = new AggregateError(causes, 'every place was tried');
+  throw error;
+}

@@ -1,0 +1,564 @@
+import { BufferRing, type BufferRingOptions } from './buffer-ring.ts';
+import type { Completion } from './completion.ts';
+import { invalidType, outOfRange, systemError, UringError } from './errors.ts';
+import { FileTable, type FileTableOptions, FixedFile } from './files.ts';
+import { FEATURES, SqeFlags } from './flags.ts';
+import { Word } from './generated/abi.ts';
+import { type Op, opInfo } from './generated/ops.ts';
+import { Allocator } from './memory/allocator.ts';
+import { type AnyOperation, checkSqeFlags, Operation } from './operation.ts';
+import { type Layout, type NativeRing, native, type OpenOptions } from './platform/native.ts';
+import { Attached } from './runtime/attached.ts';
+import { type CompletionCallback, Engine, type Handler } from './runtime/engine.ts';
+import { MultishotStream, type StreamOwner } from './runtime/multishot.ts';
+import { PromiseSettler } from './runtime/promise.ts';
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkOptions,
+  checkPowerOfTwo,
+  UINT32_MAX,
+} from './validate.ts';
+
+const ENTRIES_MAX = 32_768;
+const CQ_ENTRIES_MAX = 65_536;
+/** Room for completions that come faster than the event loop turns; 16 bytes each. */
+const CQ_ENTRIES_DEFAULT = 4096;
+/** The largest arena: offsets in operation records have 32 bits. */
+const ALLOC_BYTES_MAX = 2 ** 31;
+/** An operation that was on its way between two queues escapes a cancel request, so close asks again. */
+const CANCEL_AGAIN_MS = 50;
+
+/** How to open a ring. */
+export interface RingOptions {
+  /** Size of the submission queue, a power of two from 1 to 32,768. Default 256. */
+  entries?: number;
+  /**
+   * Size of the completion queue, a power of two from `entries` to 65,536. It is also how many operations the event
+   * loop keeps in flight; more wait their turn. Default 4096, or `entries` if that is more.
+   */
+  cqEntries?: number;
+  /**
+   * Let a kernel thread poll the submission queue, so that submitting takes no system call while it is awake. It
+   * sleeps after `idleMs` without work (default 1000) and may be bound to one `cpu`. It burns a core while awake:
+   * one for each ring is rarely worth it. Since Linux 5.13 without privileges.
+   */
+  sqpoll?: { idleMs?: number; cpu?: number };
+  /** Busy-poll for completions: O_DIRECT reads and writes on devices with poll queues only. */
+  iopoll?: boolean;
+  /** Share the worker threads of another ring. */
+  attachTo?: Ring;
+  /**
+   * How the kernel runs completions: `'defer'` (the default) when the ring is entered, `'coop'` also at any other
+   * system call. The kernel's support decides in the end: see `ring.setupFlags`.
+   */
+  taskrun?: 'defer' | 'coop';
+}
+
+/** Counters of a ring since it was opened. */
+export interface RingStats {
+  /** io_uring_enter(2) calls. */
+  readonly enters: number;
+  /** Operations given to the kernel. */
+  readonly submitted: number;
+  /** Completions taken from the kernel. */
+  readonly completed: number;
+  /** Times that the completion queue was found full; what did not fit the kernel keeps and hands over later. */
+  readonly overflows: number;
+  /** Arena memory that is registered with the kernel as fixed buffers. */
+  readonly registeredBytes: number;
+  /** Arena memory that is not, because RLIMIT_MEMLOCK is too low or it is large and short-lived. */
+  readonly unregisteredBytes: number;
+  /** Arenas alive. */
+  readonly arenas: number;
+  /** Registered-file slots in use. */
+  readonly fileSlots: number;
+}
+
+/** Rings that were forgotten without being closed: their memory is returned all the same. */
+const forgotten = new FinalizationRegistry((ring: NativeRing) => {
+  if (ring.layout() === null) return;
+  process.emitWarning('A Ring was garbage collected without being closed: call ring.close()', 'UringWarning');
+  ring.attach(
+    () => {},
+    () => {},
+  );
+  ring.close();
+});
+
+function openRing(options: RingOptions): NativeRing {
+  checkOptions('options', options);
+  const entries = checkPowerOfTwo('options.entries', options.entries ?? 256, 1, ENTRIES_MAX);
+  const cqDefault = Math.max(CQ_ENTRIES_DEFAULT, entries);
+  const cqEntries = checkPowerOfTwo(
+    'options.cqEntries',
+    options.cqEntries ?? cqDefault,
+    entries,
+    CQ_ENTRIES_MAX,
+  );
+  const open: OpenOptions = {
+    entries,
+    cqEntries,
+    iopoll: checkBoolean('options.iopoll', options.iopoll ?? false),
+    coop: options.taskrun === 'coop',
+  };
+  if (options.taskrun !== undefined && options.taskrun !== 'coop' && options.taskrun !== 'defer') {
+    throw invalidType('options.taskrun', "'defer' or 'coop'", options.taskrun);
+  }
+  if (options.sqpoll !== undefined) {
+    checkOptions('options.sqpoll', options.sqpoll);
+    open.sqpollIdleMs = checkInteger('options.sqpoll.idleMs', options.sqpoll.idleMs ?? 1000, 0, UINT32_MAX);
+    const cpu = options.sqpoll.cpu;
+    if (cpu !== undefined) open.sqpollCpu = checkInteger('options.sqpoll.cpu', cpu, 0, UINT32_MAX);
+  }
+  if (options.attachTo !== undefined) {
+    if (!(options.attachTo instanceof Ring))
+      throw invalidType('options.attachTo', 'a Ring', options.attachTo);
+    open.attachTo = options.attachTo.fd;
+  }
+  const ring = native().open(open);
+  if (typeof ring === 'number') throw systemError(ring, 'io_uring_setup');
+  return ring;
+}
+
+/**
+ * An io_uring of its own: a submission queue, a completion queue, and what is registered with them.
+ *
+ * There are two ways to use it, which may be mixed. *On the event loop*: `exec` gives a promise, `start` calls back,
+ * `multishot` iterates; operations started in one turn are submitted together. *By hand*: `prep`, `submit`,
+ * `submitAndWait`, `forEachCompletion`, as in C; waiting blocks the thread.
+ *
+ * A ring belongs to the thread that made it. Close it when you are done.
+ *
+ * @see {@link https://man7.org/linux/man-pages/man7/io_uring.7.html io_uring(7)}
+ * @example
+ * ```ts
+ * import { Ring, close, openat, read } from 'uring';
+ *
+ * await using ring = new Ring();
+ * const fd = await ring.exec(openat('/etc/hostname'));
+ * const buffer = ring.alloc(256);
+ * const bytes = await ring.exec(read(fd, buffer, { offset: 0 }));
+ * console.log(buffer.toString('utf8', 0, bytes));
+ * await ring.exec(close(fd));
+ * ```
+ */
+export class Ring {
+  readonly #native: NativeRing;
+  readonly #engine: Engine;
+  readonly #layout: Layout;
+  readonly #attached: Attached;
+  readonly #allocator: Allocator;
+  readonly #streamOwner: StreamOwner;
+  #files: FileTable | undefined;
+  #closing: Promise<void> | undefined;
+  #closed = false;
+  #onClosed: () => void = () => {};
+
+  /**
+   * @throws `ERR_URING_UNAVAILABLE` where there is no io_uring, `ERR_OUT_OF_RANGE` for sizes that are no powers of
+   * two or too large, and the kernel's error when it refuses what was asked for
+   */
+  constructor(options: RingOptions = {}) {
+    this.#native = openRing(options);
+    const layout = this.#native.layout();
+    if (layout === null) throw new UringError('ERR_URING_CLOSED', 'the ring closed while it was opened');
+    this.#layout = layout;
+    this.#engine = new Engine(this, this.#native, layout);
+    this.#allocator = new Allocator(this.#native, this);
+    this.#attached = new Attached(this.#engine, layout.cqEntries, () => this.#onClosed());
+    this.#streamOwner = {
+      start: (operation, handler, userData) => this.#start(operation, handler, userData),
+      discard: (operation, result) => this.#discard(operation, result),
+    };
+    forgotten.register(this, this.#native, this);
+  }
+
+  // What the ring is.
+
+  /** The ring's descriptor. */
+  get fd(): number {
+    this.assertOpen();
+    return this.#layout.fd;
+  }
+  /** Size of the submission queue. */
+  get entries(): number {
+    return this.#layout.sqEntries;
+  }
+  /** Size of the completion queue. */
+  get cqEntries(): number {
+    return this.#layout.cqEntries;
+  }
+  /** The optional setup flags that this kernel granted, such as `DEFER_TASKRUN`. */
+  get setupFlags(): readonly string[] {
+    return this.#layout.setupFlags;
+  }
+  /** The ring's features, such as `NODROP`. */
+  get features(): readonly string[] {
+    return FEATURES.filter((_, bit) => (this.#layout.features & (1 << bit)) !== 0);
+  }
+  /** Names of the operations of this package that this kernel has, from its own probe. */
+  get operations(): readonly (keyof typeof Op)[] {
+    return this.#layout.operations.flatMap((opcode) => opInfo[opcode]?.name ?? []);
+  }
+  /** `close` was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  // Counts.
+
+  /** Operations prepared and not yet submitted. */
+  get sqReady(): number {
+    return this.#engine.prepared;
+  }
+  /** Operations that can be prepared before the next `submit`. */
+  get sqSpaceLeft(): number {
+    return this.#engine.room;
+  }
+  /** Completions that can be read without waiting. */
+  get cqReady(): number {
+    if (this.#closed) return this.#engine.unread.length;
+    return this.#engine.unread.length + Math.max(0, this.#engine.hot.collect());
+  }
+  /** The kernel holds completions that found no room in the completion queue; reading makes room for them. */
+  get overflowed(): boolean {
+    return this.#engine.word(Word.overflowed) !== 0;
+  }
+  /** Operations started or prepared whose last completion has not been read. */
+  get inFlight(): number {
+    return this.#engine.slots.live;
+  }
+  /** Operations that wait for room, in order. */
+  get waiting(): number {
+    return this.#attached.waiting;
+  }
+
+  /** Counters since the ring was opened. */
+  stats(): RingStats {
+    const [enters = 0, submitted = 0, completed = 0, overflows = 0, ...rest] = this.#native.stats();
+    const [registeredBytes = 0, unregisteredBytes = 0, arenas = 0, fileSlots = 0] = rest;
+    return { enters, submitted, completed, overflows, registeredBytes, unregisteredBytes, arenas, fileSlots };
+  }
+
+  // By hand.
+
+  /**
+   * Prepares an operation for the next `submit`. Answers false when the queue is full.
+   *
+   * @param userData comes back with the completion, as it is
+   * @param flags {@link SqeFlags}, in addition to the operation's own
+   * @throws `ERR_URING_CLOSED`, and errors that say what is wrong with the operation
+   */
+  prep(operation: AnyOperation, userData?: unknown, flags = 0): boolean {
+    if (this.#closing !== undefined) throw closedError();
+    if (!(operation instanceof Operation))
+      throw invalidType('operation', 'an operation, such as read(...)', operation);
+    return this.#engine.prep(operation, undefined, userData, flags === 0 ? 0 : checkSqeFlags(flags));
+  }
+
+  /**
+   * Prepares operations that run one after the other; all of them or, answering false, none. When one fails (a short
+   * read or write too) the rest completes with `ECANCELED`, unless the links are `hard`.
+   *
+   * @param options.userData one for each operation
+   * @throws `ERR_OUT_OF_RANGE` for a chain that is longer than the queue
+   */
+  prepChain(
+    operations: readonly AnyOperation[],
+    options: { hard?: boolean; userData?: readonly unknown[] } = {},
+  ): boolean {
+    if (!Array.isArray(operations)) throw invalidType('operations', 'an array of operations', operations);
+    checkOptions('options', options);
+    if (operations.length < 1 || operations.length > this.entries) {
+      throw outOfRange(
+        'operations.length',
+        `>= 1 and <= ${this.entries} (the size of the queue)`,
+        operations.length,
+      );
+    }
+    if (operations.length > this.sqSpaceLeft) return false;
+    const link = options.hard === true ? SqeFlags.HARDLINK : SqeFlags.LINK;
+    let prepared = 0;
+    try {
+      for (const operation of operations) {
+        const isLast = prepared === operations.length - 1;
+        if (!this.prep(operation, options.userData?.[prepared], isLast ? 0 : link)) break;
+        prepared += 1;
+      }
+    } catch (error) {
+      this.#engine.unprep(prepared);
+      throw error;
+    }
+    if (prepared < operations.length) this.#engine.unprep(prepared);
+    return prepared === operations.length;
+  }
+
+  /**
+   * Gives what is prepared to the kernel, in one system call, and answers how many operations that were.
+   *
+   * @throws `EAGAIN` or `EBUSY` when the kernel is short of memory: what is queued stays so, read completions and
+   * call again
+   */
+  submit(): number {
+    this.assertOpen();
+    return this.#checked(this.#engine.hot.submit());
+  }
+
+  /**
+   * As `submit`, then blocks the thread until `count` completions can be read or the time is up. Operations that
+   * were started with callbacks or promises count too.
+   *
+   * @param options.timeoutMs longest wait in milliseconds; default: none
+   * @throws `ERR_URING_NOTHING_IN_FLIGHT` when that would wait forever
+   */
+  submitAndWait(count: number, options: { timeoutMs?: number } = {}): number {
+    this.assertOpen();
+    checkInteger('count', count, 0, this.cqEntries);
+    checkOptions('options', options);
+    const timeoutMs = options.timeoutMs;
+    if (timeoutMs === undefined) {
+      // Multishot operations complete more than once, so only "nothing at all" is sure to be a mistake.
+      if (count > 0 && this.#engine.slots.live === 0 && this.#engine.unread.length === 0)
+        throw nothingInFlight();
+    } else if (typeof timeoutMs !== 'number') {
+      throw invalidType('options.timeoutMs', 'of type number', timeoutMs);
+    } else if (!(timeoutMs >= 0)) {
+      throw outOfRange('options.timeoutMs', '>= 0', timeoutMs);
+    }
+    const want = Math.max(0, count - this.#engine.unread.length);
+    return this.#checked(this.#engine.hot.submitAndWait(want, timeoutMs ?? -1));
+  }
+
+  /**
+   * Calls a function for every completion that can be read, without waiting, and answers how many there were.
+   * Completions of operations with callbacks and promises go there instead, and do not count.
+   *
+   * The completion is reused: take out of it what you need. The function may prepare and submit more.
+   */
+  forEachCompletion(callback: (completion: Completion) => void): number {
+    checkFunction('callback', callback);
+    const engine = this.#engine;
+    if (!this.#closed) this.#collect();
+    // What arrives while this runs is for the next call, so that it ends.
+    let count = 0;
+    for (let left = engine.unread.length; left > 0; left -= 1) {
+      count += 1;
+      callback(engine.unread.shift() as Completion);
+    }
+    do {
+      const end = engine.word(Word.cqTail);
+      while (engine.word(Word.cqHead) !== end && engine.hasRecords) {
+        const completion = engine.next();
+        if (completion === undefined) continue;
+        count += 1;
+        callback(completion);
+      }
+      // The block may have been too small for all that the kernel had ready.
+    } while (engine.hasRecords && this.overflowed);
+    return count;
+  }
+
+  /** The completions that can be read without waiting, one after the other. They are yours to keep. */
+  *completions(): IterableIterator<Completion> {
+    for (let next = this.#take(); next !== undefined; next = this.#take()) yield next;
+  }
+
+  /** The next completion, without taking it; undefined if there is none. */
+  peek(): Completion | undefined {
+    const next = this.#take();
+    if (next !== undefined) this.#engine.unread.unshift(next);
+    return next;
+  }
+
+  #take(): Completion | undefined {
+    const engine = this.#engine;
+    const kept = engine.unread.shift();
+    if (kept !== undefined) return kept;
+    for (;;) {
+      if (!engine.hasRecords && !this.#closed) this.#collect();
+      if (!engine.hasRecords) return undefined;
+      const completion = engine.next();
+      if (completion !== undefined) return completion.copy();
+    }
+  }
+
+  #collect(): void {
+    if (!this.#engine.hasRecords) this.#checked(this.#engine.hot.collect());
+  }
+
+  #checked(result: number): number {
+    if (result < 0) throw systemError(result, 'io_uring_enter');
+    return result;
+  }
+
+  // On the event loop.
+
+  /**
+   * Runs an operation and promises its result: bytes, a descriptor, stats. Operations of one turn of the event loop
+   * are submitted together at its end.
+   *
+   * @returns rejects with the kernel's error, or with what is wrong with the operation
+   */
+  exec<T>(operation: Operation<T, 'single'>): Promise<T> {
+    const settler = new PromiseSettler();
+    try {
+      this.#start(operation, settler, undefined);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return settler.promise as Promise<T>;
+  }
+
+  /**
+   * Runs an operation and calls back with its result, for multishot operations as often as there is one. Nothing is
+   * allocated for it; the completion is reused. The callback may start more.
+   *
+   * @param callback gets (error, result, completion)
+   * @param userData comes back in the completion
+   * @throws `ERR_URING_CLOSED`, `ERR_URING_QUEUE_FULL`, and errors that say what is wrong with the operation
+   */
+  start<T>(
+    operation: Operation<T, 'single' | 'multishot'>,
+    callback: CompletionCallback<T>,
+    userData?: unknown,
+  ): void {
+    checkFunction('callback', callback);
+    this.#start(operation, callback as CompletionCallback<unknown>, userData);
+  }
+
+  /**
+   * Runs a multishot operation as an async iterator. Leaving the loop stops it, and gives up what was not taken.
+   *
+   * A consumer that is slow makes it pause; a buffer ring whose buffers are all lent makes it wait for one.
+   */
+  multishot<T>(operation: Operation<T, 'multishot'>): MultishotStream<T> {
+    this.assertOpen();
+    if (!(operation instanceof Operation)) throw invalidType('operation', 'a multishot operation', operation);
+    return new MultishotStream(this.#streamOwner, operation);
+  }
+
+  #start(operation: AnyOperation, handler: Handler, userData: unknown): void {
+    if (this.#closing !== undefined) throw closedError();
+    if (!(operation instanceof Operation))
+      throw invalidType('operation', 'an operation, such as read(...)', operation);
+    this.#attached.start(operation, handler, userData);
+  }
+
+  #discard(operation: AnyOperation, result: unknown): void {
+    if (result instanceof FixedFile) {
+      if (!this.#closed) this.#native.clearFile(result.handle);
+    } else {
+      operation.discard?.(result);
+    }
+  }
+
+  // What is registered.
+
+  /**
+   * Memory that Rust owns: never copied, aligned for O_DIRECT, registered with the kernel where the limits allow. An
+   * ordinary Buffer otherwise; the memory returns when it has been collected and no operation names it any more.
+   */
+  alloc(sizeBytes: number): Buffer {
+    this.assertOpen();
+    return this.#allocator.alloc(checkInteger('sizeBytes', sizeBytes, 1, ALLOC_BYTES_MAX));
+  }
+
+  /**
+   * Registers the ring's table of files, once. Since Linux 6.0.
+   *
+   * @throws `EMFILE` when the table is larger than RLIMIT_NOFILE, `EBUSY` the second time
+   */
+  registerFiles(options: FileTableOptions = {}): FileTable {
+    this.assertOpen();
+    checkOptions('options', options);
+    this.#files = new FileTable(this, { native: this.#native, assertOpen: () => this.assertOpen() }, options);
+    return this.#files;
+  }
+
+  /** The table that `registerFiles` made. */
+  get files(): FileTable | undefined {
+    return this.#files;
+  }
+
+  /** Registers a ring of provided buffers. Since Linux 5.19. */
+  registerBufferRing(options: BufferRingOptions = {}): BufferRing {
+    this.assertOpen();
+    checkOptions('options', options);
+    const isClosed = (): boolean => this.#closing !== undefined;
+    const owner = {
+      native: this.#native,
+      assertOpen: () => this.assertOpen(),
+      recycle: (group: number, id: number) => this.#engine.recycle(group, id),
+      get isClosed(): boolean {
+        return isClosed();
+      },
+    };
+    return new BufferRing(this, owner, options);
+  }
+
+  /** Registers the process's present credentials, for the `personality` option of operations. Since Linux 5.6. */
+  registerPersonality(): number {
+    this.assertOpen();
+    const id = this.#native.registerPersonality();
+    if (id < 0) throw systemError(id, 'io_uring_register');
+    return id;
+  }
+
+  unregisterPersonality(id: number): void {
+    this.assertOpen();
+    const result = this.#native.unregisterPersonality(checkInteger('id', id, 1, 0xffff));
+    if (result < 0) throw systemError(result, 'io_uring_register');
+  }
+
+  // The end.
+
+  /**
+   * Closes the ring: refuses new operations, cancels what is in flight, and waits until the kernel has let go of
+   * all memory. Promises settle with what became of their operations, mostly `ECANCELED`. Closing twice is the same
+   * as closing once.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    forgotten.unregister(this);
+    this.#attached.failPending(() => systemError(-125, 'io_uring_enter'));
+    this.#attached.attach();
+    const gone = new Promise<void>((resolve) => {
+      this.#onClosed = resolve;
+    });
+    this.#native.close();
+    const again = setInterval(() => this.#native.cancelAll(), CANCEL_AGAIN_MS);
+    await gone;
+    clearInterval(again);
+    this.#closed = true;
+    for (const completion of this.#engine.unread) {
+      if (completion.ok && completion.operation !== undefined)
+        this.#discard(completion.operation, completion.result);
+    }
+    this.#engine.unread.length = 0;
+  }
+
+  /** @internal */
+  assertOpen(): void {
+    if (this.#closing !== undefined) throw closedError();
+  }
+}
+
+function closedError(): UringError {
+  return new UringError('ERR_URING_CLOSED', 'the ring is closed: make a new one');
+}
+
+function nothingInFlight(): UringError {
+  const message =
+    'nothing is in flight or ready, so this would wait forever: prepare an operation, or give a timeoutMs';
+  return new UringError('ERR_URING_NOTHING_IN_FLIGHT', message);
+}

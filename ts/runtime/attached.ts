@@ -1,0 +1,162 @@
+import { Completion } from '../completion.ts';
+import { systemError, UringError } from '../errors.ts';
+import { Word } from '../generated/abi.ts';
+import { Op } from '../generated/ops.ts';
+import type { AnyOperation } from '../operation.ts';
+import type { Engine, Handler } from './engine.ts';
+
+/** Operations that may wait for room at a time; one more is an error. */
+export const PENDING_MAX = 1 << 16;
+
+interface Pending {
+  readonly operation: AnyOperation;
+  readonly handler: Handler;
+  readonly userData: unknown;
+}
+
+/**
+ * A ring on the event loop: what is started in one turn is submitted at its end, together. What finds no room waits
+ * here, in order.
+ */
+export class Attached {
+  readonly #engine: Engine;
+  readonly #inFlightMax: number;
+  #attached = false;
+  #pending: Pending[] = [];
+  /** Place of the first one that still waits. */
+  #first = 0;
+  #broken: UringError | undefined;
+  readonly #onClosed: () => void;
+  /** Held here because Rust holds it weakly while nothing is in flight, so that a forgotten ring can be collected. */
+  readonly #onDeliver: (fatal: number) => void = (fatal) => this.#deliver(fatal);
+
+  constructor(engine: Engine, inFlightMax: number, onClosed: () => void) {
+    this.#engine = engine;
+    this.#inFlightMax = inFlightMax;
+    this.#onClosed = onClosed;
+  }
+
+  get waiting(): number {
+    return this.#pending.length - this.#first;
+  }
+
+  /** Ties the ring to the event loop, once. */
+  attach(): void {
+    if (this.#attached) return;
+    const result = this.#engine.native.attach(this.#onDeliver, this.#onClosed);
+    if (result < 0) throw systemError(result, 'uv_poll_init');
+    this.#attached = true;
+  }
+
+  /** Starts an operation now, or as soon as there is room. */
+  start(operation: AnyOperation, handler: Handler, userData: unknown): void {
+    if (this.#broken !== undefined) throw this.#broken;
+    const engine = this.#engine;
+    if (!this.#attached) this.attach();
+    // A cancel request goes ahead of what waits, and of the limit: it is what makes room.
+    const urgent = operation.opcode === Op.asyncCancel;
+    const mustWait = !urgent && (this.waiting > 0 || engine.slots.live >= this.#inFlightMax);
+    if (mustWait || !this.#prep(operation, handler, userData))
+      this.#wait({ operation, handler, userData }, urgent);
+    if (engine.word(Word.referenced) === 0) engine.hot.wake();
+  }
+
+  #prep(operation: AnyOperation, handler: Handler, userData: unknown): boolean {
+    if (this.#engine.prep(operation, handler, userData, 0)) return true;
+    // The block is full before the turn is over: make room now.
+    this.#engine.hot.submit();
+    return this.#engine.prep(operation, handler, userData, 0);
+  }
+
+  #wait(pending: Pending, urgent: boolean): void {
+    if (this.waiting >= PENDING_MAX) {
+      const message = `${PENDING_MAX} operations are waiting already: start fewer at a time, or use a larger ring`;
+      throw new UringError('ERR_URING_QUEUE_FULL', message);
+    }
+    if (!urgent) this.#pending.push(pending);
+    else if (this.#first > 0) this.#pending[--this.#first] = pending;
+    else this.#pending.unshift(pending);
+    this.#announce();
+  }
+
+  /** Tells Rust to come again when the block has room (not when only the in-flight limit is in the way). */
+  #announce(): void {
+    const atLimit = this.#engine.slots.live >= this.#inFlightMax;
+    this.#engine.setWord(Word.pending, atLimit ? 0 : this.waiting);
+  }
+
+  #deliver(fatal: number): void {
+    if (fatal !== 0) this.#breakDown(fatal);
+    try {
+      this.#engine.deliver();
+    } finally {
+      // Also after an exception in a callback: the rest of the batch is delivered by the next call.
+      this.#admit();
+    }
+  }
+
+  /** Starts what waits, as far as there is room. */
+  #admit(): void {
+    const engine = this.#engine;
+    while (this.waiting > 0) {
+      const pending = this.#pending[this.#first] as Pending;
+      const atLimit = pending.operation.opcode !== Op.asyncCancel && engine.slots.live >= this.#inFlightMax;
+      if (atLimit) break;
+      try {
+        if (!engine.prep(pending.operation, pending.handler, pending.userData, 0)) break;
+        this.#shift();
+      } catch (error) {
+        this.#shift();
+        fail(pending, error as UringError);
+      }
+    }
+    this.#announce();
+  }
+
+  #shift(): void {
+    // The place is cleared at once and the array shortened now and then, so that neither costs per operation.
+    this.#pending[this.#first] = undefined as unknown as Pending;
+    this.#first += 1;
+    if (this.#first >= 1024 || this.#first === this.#pending.length) {
+      this.#pending = this.#pending.slice(this.#first);
+      this.#first = 0;
+    }
+  }
+
+  /** Fails everything that waits; nothing of it has reached the kernel. */
+  failPending(error: () => UringError): void {
+    const waiting = this.#pending.slice(this.#first);
+    this.#pending = [];
+    this.#first = 0;
+    this.#engine.setWord(Word.pending, 0);
+    for (const pending of waiting) fail(pending, error());
+  }
+
+  /** The kernel refuses to be entered: nothing more will complete, and nobody shall wait for it. */
+  #breakDown(errno: number): void {
+    if (this.#broken !== undefined) return;
+    const error = systemError(-errno, 'io_uring_enter');
+    error.message = `${error.message}; the ring is broken: close it and make a new one`;
+    this.#broken = error;
+    this.failPending(() => error);
+    const { operations, handlers, userData } = this.#engine.slots;
+    operations.forEach((operation, index) => {
+      const handler = handlers[index];
+      // The slots stay taken: the kernel may still write to what they name.
+      if (operation !== undefined && handler !== undefined) {
+        handlers[index] = ignore;
+        fail({ operation, handler, userData: userData[index] }, error);
+      }
+    });
+  }
+}
+
+function ignore(): void {}
+
+/** Settles an operation without the kernel; exceptions are the loop's, as for any callback. */
+function fail({ operation, handler, userData }: Pending, error: UringError): void {
+  const completion = Object.assign(new Completion(), { operation, userData, error });
+  completion.res = error.errno ?? 0;
+  if (typeof handler === 'function') queueMicrotask(() => handler(error, undefined, completion));
+  else handler.settle(error, undefined, completion);
+}

@@ -1,0 +1,340 @@
+import { Completion } from '../completion.ts';
+import { systemError, UringError } from '../errors.ts';
+import { assertOwnFile } from '../files.ts';
+import { CqeFlags, SqeFlags } from '../flags.ts';
+import {
+  COMPLETION_WORDS,
+  EXTRA_IS_LOCAL,
+  EXTRA_LOW_MASK,
+  RECORD_WORDS,
+  RECYCLE_CAPACITY,
+  Word,
+} from '../generated/abi.ts';
+import { Op, opInfo } from '../generated/ops.ts';
+import { arenaOf } from '../memory/arena.ts';
+import { Staging } from '../memory/staging.ts';
+import type { AnyOperation, CancelTarget } from '../operation.ts';
+import { detached } from '../ops/vectors.ts';
+import type { HotFunctions, Layout, NativeRing } from '../platform/native.ts';
+import { rejected, unsupported } from './rejects.ts';
+import { Slots } from './slots.ts';
+
+/** A callback: error first as everywhere in Node, then the operation's own result, then the raw completion. */
+export type CompletionCallback<T> = (error: UringError | null, result: T, completion: Completion) => void;
+
+/** What becomes of a completion that is not read by hand: a callback, or an object for promises and streams. */
+export type Handler = CompletionCallback<unknown> | Settler;
+
+/** Takes the completions of one operation. */
+export interface Settler {
+  settle(error: UringError | null, result: unknown, completion: Completion): void;
+}
+
+/** What the upper half of a 64-bit number counts. */
+const TWO_32 = 4_294_967_296;
+
+/**
+ * Writes operations into the shared block and turns completion records back into results. One per ring; it knows
+ * nothing of the event loop.
+ */
+export class Engine {
+  readonly native: NativeRing;
+  readonly hot: HotFunctions;
+  readonly layout: Layout;
+  readonly slots: Slots = new Slots();
+  /** Completions of operations that were prepared by hand, found while delivering to callbacks. */
+  readonly unread: Completion[] = [];
+  readonly #ring: unknown;
+  readonly #words: Int32Array;
+  readonly #records: Int32Array;
+  readonly #completions: Int32Array;
+  readonly #recycled: Int32Array;
+  readonly #staging: Staging;
+  readonly #supported: boolean[] = [];
+  readonly #completion = new Completion();
+  /** True while the reused completion is in a callback's hands. */
+  #completionBusy = false;
+
+  constructor(ring: unknown, native: NativeRing, layout: Layout) {
+    this.#ring = ring;
+    this.native = native;
+    this.layout = layout;
+    this.hot = native.hot();
+    const block = native.shared();
+    this.#words = new Int32Array(block, 0, layout.sqOffset / 4);
+    this.#records = new Int32Array(block, layout.sqOffset, layout.sqEntries * RECORD_WORDS);
+    this.#completions = new Int32Array(
+      block,
+      layout.completionsOffset,
+      layout.completions * COMPLETION_WORDS,
+    );
+    this.#recycled = new Int32Array(block, layout.recycleOffset, RECYCLE_CAPACITY);
+    this.#staging = new Staging(native, ring);
+    for (const opcode of layout.operations) this.#supported[opcode] = true;
+  }
+
+  word(word: number): number {
+    return this.#words[word] as number;
+  }
+
+  setWord(word: number, value: number): void {
+    this.#words[word] = value;
+  }
+
+  /** Records that are prepared and not yet taken by Rust. */
+  get prepared(): number {
+    return (this.word(Word.sqTail) - this.word(Word.sqHead)) | 0;
+  }
+
+  get room(): number {
+    return this.layout.sqEntries - this.prepared;
+  }
+
+  supports(opcode: number): boolean {
+    return this.#supported[opcode] === true;
+  }
+
+  /**
+   * Writes an operation's record; answers false when there is no room. Throws, without a trace left behind, when the
+   * operation cannot be run on this ring.
+   */
+  prep(operation: AnyOperation, handler: Handler | undefined, userData: unknown, flags: number): boolean {
+    const tail = this.#words[Word.sqTail] as number;
+    const room = ((tail - (this.#words[Word.sqHead] as number)) | 0) < this.layout.sqEntries;
+    if (!room || this.slots.isFull) return false;
+    if (this.#supported[operation.opcode] !== true) throw unsupported(operation);
+    const record = this.#records;
+    const base = (tail & (this.layout.sqEntries - 1)) * RECORD_WORDS;
+    let sqeFlags = operation.sqeFlags | flags;
+    let file = operation.file;
+    let fileIndex = operation.fileIndex;
+    if (typeof file !== 'number') {
+      assertOwnFile(file, this.#ring);
+      file = file.handle;
+      if (operation.opcode !== Op.asyncCancel) sqeFlags |= SqeFlags.FIXED_FILE;
+    }
+    if (typeof fileIndex !== 'number') {
+      assertOwnFile(fileIndex, this.#ring);
+      fileIndex = fileIndex.handle + 1;
+    }
+    let group = 0;
+    if (operation.buffers !== undefined) {
+      operation.buffers.assertUsable(this.#ring);
+      group = operation.buffers.group;
+      sqeFlags |= SqeFlags.BUFFER_SELECT;
+    }
+    if (!Number.isSafeInteger(operation.offset)) throw badOffset(operation.offset);
+    const index = this.slots.take(operation, handler, userData);
+    const offset = operation.offset;
+    record[base] = operation.opcode | (sqeFlags << 8) | (operation.ioprio << 16);
+    record[base + 1] = file;
+    record[base + 2] = offset;
+    record[base + 3] = offset < 0 ? -1 : offset / TWO_32;
+    record[base + 6] = operation.length;
+    record[base + 7] = operation.opFlags;
+    record[base + 8] = index;
+    record[base + 9] = this.slots.sequences[index] as number;
+    record[base + 10] = group | (operation.personality << 16);
+    record[base + 11] = fileIndex;
+    if (operation.memory !== undefined || operation.payload !== undefined || operation.target !== undefined) {
+      try {
+        this.#writeArguments(operation, index, base);
+      } catch (error) {
+        record.fill(0, base, base + RECORD_WORDS);
+        this.#unstage(index);
+        this.slots.give(index);
+        throw error;
+      }
+    }
+    this.#words[Word.sqTail] = (tail + 1) | 0;
+    return true;
+  }
+
+  #writeArguments(operation: AnyOperation, index: number, base: number): void {
+    const record = this.#records;
+    const memory = operation.memory;
+    if (memory !== undefined) {
+      const sizeBytes = memory.byteLength;
+      record[base + 6] = sizeBytes;
+      const arena = arenaOf(memory.buffer);
+      if (arena !== undefined && arena.ring === this.#ring) {
+        if (operation.needsRegistered && !arena.registered) throw notRegistered();
+        record[base + 4] = memory.byteOffset;
+        record[base + 5] = arena.handle;
+        return;
+      }
+      if (operation.needsRegistered) throw notRegistered();
+      if (sizeBytes === 0) {
+        if (operation.opcode === Op.send) return;
+        throw detached(0);
+      }
+      const block = this.#staging.take(sizeBytes);
+      this.slots.staged[index] = block;
+      if (operation.access === 'kernelReads') block.view.set(memory);
+      record[base + 4] = block.offset;
+      record[base + 5] = block.handle;
+    } else if (operation.payload !== undefined) {
+      const block = this.#staging.take(operation.payload.sizeBytes);
+      this.slots.staged[index] = block;
+      operation.payload.write(block, record, base, this.#ring);
+    } else if (operation.target !== undefined) {
+      this.#writeTarget(operation.target, base);
+    }
+  }
+
+  #writeTarget(target: CancelTarget, base: number): void {
+    if ('any' in target) return;
+    const index = this.slots.find((operation, at) =>
+      'operation' in target
+        ? operation === target.operation
+        : Object.is(this.slots.userData[at], target.userData),
+    );
+    // -1 is an index that no operation has: the kernel then answers ENOENT.
+    this.#records[base + 4] = index;
+    this.#records[base + 5] = index < 0 ? 0 : (this.slots.sequences[index] as number);
+  }
+
+  /** Takes the last `count` records back; nothing of them has reached Rust. */
+  unprep(count: number): void {
+    for (let taken = 0; taken < count; taken += 1) {
+      const tail = (this.word(Word.sqTail) - 1) | 0;
+      const base = (tail & (this.layout.sqEntries - 1)) * RECORD_WORDS;
+      const index = this.#records[base + 8] as number;
+      this.#records.fill(0, base, base + RECORD_WORDS);
+      this.setWord(Word.sqTail, tail);
+      this.#unstage(index);
+      this.slots.give(index);
+    }
+  }
+
+  #unstage(index: number): void {
+    const block = this.slots.staged[index];
+    if (block === undefined) return;
+    this.slots.staged[index] = undefined;
+    this.#staging.give(block);
+  }
+
+  recycle(group: number, id: number): void {
+    let count = this.word(Word.recycleCount);
+    if (count === RECYCLE_CAPACITY) {
+      this.hot.submit();
+      count = 0;
+    }
+    this.#recycled[count] = (group << 16) | id;
+    this.setWord(Word.recycleCount, count + 1);
+  }
+
+  /** Completion records that Rust has written and nobody has read. */
+  get hasRecords(): boolean {
+    return this.word(Word.cqHead) !== this.word(Word.cqTail);
+  }
+
+  /**
+   * Reads one completion record. Callbacks and promises get theirs here; answers the completion if its operation
+   * was prepared by hand, else undefined. The record counts as read before anything of the user's runs, so that an
+   * exception loses nothing else.
+   */
+  next(): Completion | undefined {
+    const head = this.#words[Word.cqHead] as number;
+    const at = (head & (this.layout.completions - 1)) * COMPLETION_WORDS;
+    const index = this.#completions[at] as number;
+    const res = this.#completions[at + 1] as number;
+    const flags = this.#completions[at + 2] as number;
+    const extra = this.#completions[at + 3] as number;
+    this.#words[Word.cqHead] = (head + 1) | 0;
+    const completion = this.#completionBusy ? new Completion() : this.#completion;
+    const handler = this.slots.handlers[index];
+    this.#fill(completion, index, res, flags, extra);
+    if (handler === undefined) return completion;
+    if (completion !== this.#completion) {
+      call(handler, completion);
+      return undefined;
+    }
+    this.#completionBusy = true;
+    try {
+      call(handler, completion);
+    } finally {
+      this.#completionBusy = false;
+    }
+    return undefined;
+  }
+
+  #fill(completion: Completion, index: number, res: number, flags: number, extra: number): void {
+    const slots = this.slots;
+    const operation = slots.operations[index] as AnyOperation;
+    completion.operation = operation;
+    completion.userData = slots.userData[index];
+    completion.res = res;
+    completion.flags = flags;
+    completion.error = null;
+    completion.result = res;
+    const staged = slots.staged[index];
+    if (res < 0 && -res !== operation.successErrno) {
+      completion.result = undefined;
+      completion.error =
+        (extra & EXTRA_IS_LOCAL) === 0 ? failure(operation, res) : rejected(operation, res, extra);
+    } else if (staged !== undefined || operation.decode !== undefined) {
+      this.#decode(completion, operation, index, extra);
+    }
+    if ((flags & CqeFlags.MORE) === 0) {
+      if (staged !== undefined) this.#unstage(index);
+      slots.give(index);
+    }
+  }
+
+  #decode(completion: Completion, operation: AnyOperation, index: number, extra: number): void {
+    const { res, flags } = completion;
+    const staged = this.slots.staged[index];
+    try {
+      if (staged !== undefined && res > 0) {
+        if (operation.payload !== undefined) operation.payload.finish?.(staged, res);
+        else if (operation.access === 'kernelWrites')
+          copyOut(operation.memory as Uint8Array, staged.view, res);
+      }
+      if (operation.decode !== undefined) {
+        const generation = extra & EXTRA_LOW_MASK;
+        completion.result = operation.decode({ res, flags, generation, staged, ring: this.#ring });
+      }
+    } catch (error) {
+      completion.result = undefined;
+      completion.error = error as UringError;
+    }
+  }
+
+  /** Delivers everything that can be read; what was prepared by hand is kept for its reader. */
+  deliver(): void {
+    while (this.hasRecords) {
+      const completion = this.next();
+      if (completion !== undefined) this.unread.push(completion.copy());
+    }
+  }
+}
+
+function call(handler: Handler, completion: Completion): void {
+  if (typeof handler === 'function') handler(completion.error, completion.result, completion);
+  else handler.settle(completion.error, completion.result, completion);
+}
+
+function copyOut(memory: Uint8Array, staged: Uint8Array, bytes: number): void {
+  // The buffer may have been detached or shrunk meanwhile: principle 1 is that this hurts nobody.
+  if (memory.byteLength < bytes) throw detached(bytes);
+  memory.set(bytes === staged.byteLength ? staged : staged.subarray(0, bytes));
+}
+
+/** A stale handle shows only in the kernel's EBADF when the slot was emptied after submission. */
+function failure(operation: AnyOperation, res: number): UringError {
+  return systemError(res, opInfo[operation.opcode]?.name ?? 'io_uring', operation.path);
+}
+
+function badOffset(offset: number): RangeError {
+  const error = new RangeError(
+    `The value of "offset" is out of range. It must be a safe integer. Received ${offset}`,
+  );
+  return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
+}
+
+function notRegistered(): UringError {
+  const message =
+    'the buffer is not registered memory: take it from ring.alloc() of this ring, or use read and write';
+  return new UringError('ERR_URING_NOT_REGISTERED', message);
+}

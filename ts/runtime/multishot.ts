@@ -1,0 +1,192 @@
+import type { Completion } from '../completion.ts';
+import type { UringError } from '../errors.ts';
+import { CqeFlags } from '../flags.ts';
+import type { AnyOperation, Operation } from '../operation.ts';
+import { asyncCancel } from '../ops/ring.ts';
+import type { Settler } from './engine.ts';
+
+/** Results that may wait for the consumer before the operation is stopped for the time being. */
+const WAITING_MAX = 64;
+/** SOCK_NONEMPTY with nothing received means "come again"; this often in a row it is taken for the end. */
+const EMPTY_STREAK_MAX = 256;
+
+/** @internal What a stream needs of its ring. */
+export interface StreamOwner {
+  start(operation: AnyOperation, handler: Settler, userData: unknown): void;
+  /** Gives up a result that nobody took. */
+  discard(operation: AnyOperation, result: unknown): void;
+}
+
+interface Waiter<T> {
+  resolve(result: IteratorResult<T, undefined>): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * The results of a multishot operation, as an async iterator.
+ *
+ * It starts with the first `next()`. The kernel ends multishot operations of its own accord, and may turn them into
+ * single ones: only a completion without `MORE` tells (lifecycle-rules.md section 4). The stream then starts the
+ * operation again, until there is an error, the end of the data, or nobody who wants more.
+ */
+export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
+  readonly #owner: StreamOwner;
+  readonly #operation: Operation<T, 'multishot'>;
+  readonly #results: T[] = [];
+  readonly #waiters: Waiter<T>[] = [];
+  readonly #wake = (): void => this.#arm();
+  /** In flight: its last completion is not in. */
+  #armed = false;
+  /** A cancel request for the present start is out. */
+  #cancelSent = false;
+  /** Waits for a provided buffer to come back. */
+  #parked = false;
+  #finished = false;
+  #error: UringError | undefined;
+  #whenIdle: (() => void) | undefined;
+  #releasedWhenArmed = 0;
+  #emptyStreak = 0;
+
+  constructor(owner: StreamOwner, operation: Operation<T, 'multishot'>) {
+    this.#owner = owner;
+    this.#operation = operation;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<T, undefined>> {
+    return new Promise((resolve, reject) => {
+      if (this.#results.length > 0) {
+        resolve({ done: false, value: this.#results.shift() as T });
+        if (this.#results.length === 0) this.#arm();
+      } else if (this.#finished) {
+        this.#end({ resolve, reject });
+      } else {
+        this.#waiters.push({ resolve, reject });
+        this.#arm();
+      }
+    });
+  }
+
+  /** Stops the operation, waits until the kernel has let go of it, and gives up results that nobody took. */
+  async return(): Promise<IteratorResult<T, undefined>> {
+    this.#finish(undefined);
+    this.#discardResults();
+    if (this.#armed) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+        this.#cancel();
+      });
+    }
+    return { done: true, value: undefined };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
+  #end({ resolve, reject }: Waiter<T>): void {
+    const error = this.#error;
+    // An error is reported once; after that the iterator is simply over.
+    this.#error = undefined;
+    if (error === undefined) resolve({ done: true, value: undefined });
+    else reject(error);
+  }
+
+  #finish(error: UringError | undefined): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#error = error;
+    this.#operation.buffers?.forget(this.#wake);
+    this.#parked = false;
+    for (const waiter of this.#waiters.splice(0)) this.#end(waiter);
+  }
+
+  #discardResults(): void {
+    for (const result of this.#results.splice(0)) this.#owner.discard(this.#operation, result);
+  }
+
+  #arm(): void {
+    if (this.#armed || this.#finished) return;
+    this.#parked = false;
+    this.#releasedWhenArmed = this.#operation.buffers?.released ?? 0;
+    try {
+      this.#owner.start(this.#operation, this, this);
+      this.#armed = true;
+    } catch (error) {
+      this.#finish(error as UringError);
+    }
+  }
+
+  /** Asks the kernel to stop; the operation's own last completion says when it has. */
+  #cancel(): void {
+    if (this.#cancelSent || !this.#armed) return;
+    this.#cancelSent = true;
+    this.#owner.start(asyncCancel({ userData: this }), { settle: () => {} }, undefined);
+  }
+
+  /** @internal */
+  settle(error: UringError | null, result: unknown, completion: Completion): void {
+    const last = !completion.hasMore;
+    const stoppedByUs = this.#cancelSent;
+    if (last) {
+      this.#armed = false;
+      this.#cancelSent = false;
+    }
+    if (error !== null) {
+      if (last) this.#stopped(error, stoppedByUs);
+    } else if (this.#operation.buffers !== undefined && completion.res === 0) {
+      this.#nothingReceived((completion.flags & CqeFlags.SOCK_NONEMPTY) !== 0);
+    } else {
+      this.#emptyStreak = 0;
+      this.#take(result as T, last);
+    }
+    if (last) this.#whenIdle?.();
+  }
+
+  #take(result: T, last: boolean): void {
+    if (this.#finished) {
+      this.#owner.discard(this.#operation, result);
+      return;
+    }
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) this.#results.push(result);
+    else waiter.resolve({ done: false, value: result });
+    const isFull = this.#results.length >= WAITING_MAX;
+    if (!last && isFull) this.#cancel();
+    else if (last && !this.#operation.rearms) this.#finish(undefined);
+    else if (last && !isFull) this.#arm();
+  }
+
+  #nothingReceived(moreIsThere: boolean): void {
+    this.#emptyStreak += 1;
+    if (moreIsThere && this.#emptyStreak <= EMPTY_STREAK_MAX) this.#arm();
+    else this.#finish(undefined);
+  }
+
+  #stopped(error: UringError, stoppedByUs: boolean): void {
+    if (this.#finished) return;
+    if (error.code === 'ECANCELED' && stoppedByUs) {
+      // The consumer was slow; `next` starts the operation again when everything has been taken.
+      if (this.#results.length === 0) this.#arm();
+    } else if (error.code === 'ENOBUFS' && this.#operation.buffers !== undefined) {
+      this.#park();
+    } else {
+      this.#finish(error);
+    }
+  }
+
+  #park(): void {
+    const buffers = this.#operation.buffers;
+    if (buffers === undefined || this.#parked) return;
+    // A buffer that came back since the start is there already; no later release will wake us for it.
+    if (buffers.released !== this.#releasedWhenArmed) {
+      this.#arm();
+      return;
+    }
+    this.#parked = true;
+    buffers.whenReleased(this.#wake);
+  }
+}

@@ -1,0 +1,65 @@
+import { systemError, UringError } from '../errors.ts';
+import { FixedFile, staleFile } from '../files.ts';
+import { EXTRA_LOW_MASK, Reject } from '../generated/abi.ts';
+import { opInfo } from '../generated/ops.ts';
+import type { AnyOperation } from '../operation.ts';
+
+/** The error of an operation that this kernel does not have. */
+export function unsupported(operation: AnyOperation): UringError {
+  const info = opInfo[operation.opcode];
+  const message = `this kernel does not have ${info?.name ?? operation.opcode}: it needs Linux ${info?.kernel ?? '?'} or later`;
+  return new UringError('ERR_URING_UNSUPPORTED_OP', message);
+}
+
+/** The error of an operation that Rust refused, with its reason in `extra`. */
+export function rejected(operation: AnyOperation, res: number, extra: number): UringError {
+  const name = opInfo[operation.opcode]?.name ?? 'io_uring';
+  switch (extra & EXTRA_LOW_MASK) {
+    case Reject.closed:
+    case Reject.chainBroken:
+      return systemError(res, name, operation.path);
+    case Reject.unsupportedOperation:
+      return unsupported(operation);
+    case Reject.staleFile:
+      return staleFileOf(operation);
+    case Reject.staleMemory:
+      return refusal('ERR_URING_STALE_HANDLE', name, 'its memory is gone: the buffer was detached');
+    case Reject.unknownBufferGroup:
+      return refusal('ERR_URING_STALE_HANDLE', name, 'its buffer ring was unregistered: register a new one');
+    case Reject.notRegistered:
+      return refusal(
+        'ERR_URING_NOT_REGISTERED',
+        name,
+        'its memory is not registered: take it from ring.alloc()',
+      );
+    case Reject.slotUnavailable:
+      return refusal(
+        'ERR_URING_SLOT_UNAVAILABLE',
+        name,
+        'needs a free slot of ours: see ring.registerFiles()',
+      );
+    case Reject.chainTooLong:
+      return refusal('ERR_URING_CHAIN_TOO_LONG', name, 'is part of a chain longer than the submission queue');
+    default:
+      return refusal(
+        'ERR_URING_INVALID_RECORD',
+        name,
+        `has a field out of place (reason ${extra & EXTRA_LOW_MASK})`,
+      );
+  }
+}
+
+function staleFileOf(operation: AnyOperation): UringError {
+  for (const file of [operation.file, operation.fileIndex]) {
+    if (file instanceof FixedFile) return staleFile(file);
+  }
+  return refusal(
+    'ERR_URING_STALE_HANDLE',
+    opInfo[operation.opcode]?.name ?? 'io_uring',
+    'names a slot out of range',
+  );
+}
+
+function refusal(code: string, name: string, problem: string): UringError {
+  return new UringError(code, `${name} was not submitted: ${problem}`);
+}

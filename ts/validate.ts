@@ -1,0 +1,56 @@
+import { invalidType, outOfRange } from './errors.ts';
+
+/** A whole number in a range, or Node's error for what it is instead. */
+export function checkInteger(name: string, value: unknown, min: number, max: number): number {
+  if (typeof value !== 'number') throw invalidType(name, 'of type number', value);
+  if (!Number.isInteger(value)) throw outOfRange(name, 'an integer', value);
+  if (value < min || value > max) throw outOfRange(name, `>= ${min} and <= ${max}`, value);
+  return value;
+}
+
+/** A power of two in a range: the kernel would round others up without saying so. */
+export function checkPowerOfTwo(name: string, value: unknown, min: number, max: number): number {
+  const number = checkInteger(name, value, min, max);
+  const next = 2 ** Math.ceil(Math.log2(number));
+  if (next !== number) throw outOfRange(name, `a power of two (the next is ${next})`, value);
+  return number;
+}
+
+/** The position that means "where the file's own position stands" (`-1`, as in preadv2(2)). */
+export const CURRENT_POSITION = -1;
+
+/** A file offset: a number or bigint from 0 to 2^53 - 1, or -1 for the file's own position. */
+export function checkOffset(name: string, value: unknown): number {
+  const limit = '>= -1 and <= 2 ** 53 - 1';
+  if (typeof value === 'bigint') {
+    if (value < -1n || value > BigInt(Number.MAX_SAFE_INTEGER)) throw outOfRange(name, limit, value);
+    return Number(value);
+  }
+  if (typeof value !== 'number') throw invalidType(name, 'of type number or bigint', value);
+  if (!Number.isSafeInteger(value)) {
+    throw outOfRange(name, Number.isInteger(value) ? limit : 'an integer', value);
+  }
+  if (value < -1) throw outOfRange(name, limit, value);
+  return value;
+}
+
+/** A boolean, not merely something truthy. */
+export function checkBoolean(name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw invalidType(name, 'of type boolean', value);
+  return value;
+}
+
+/** A function. */
+export function checkFunction(name: string, value: unknown): void {
+  if (typeof value !== 'function') throw invalidType(name, 'of type function', value);
+}
+
+/** An options object, or nothing. */
+export function checkOptions(name: string, value: unknown): void {
+  if (value !== undefined && (typeof value !== 'object' || value === null)) {
+    throw invalidType(name, 'of type object', value);
+  }
+}
+
+/** The largest 32-bit number without sign. */
+export const UINT32_MAX = 0xffff_ffff;
