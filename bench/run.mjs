@@ -1,0 +1,153 @@
+// @ts-check
+// `npm run bench`: the package, native code doing the same work, and node:fs, side by side in one run.
+
+import { writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, release } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+import { ExecaError, execa } from 'execa';
+
+import { prepareInput } from './input.mjs';
+import { measureRow, runChild, workloads } from './measure.mjs';
+import { formatGoals, formatTable, toJson } from './report.mjs';
+import { makeRows } from './rows.mjs';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const INPUT_FOLDER = fileURLToPath(new URL('../build/bench', import.meta.url));
+
+const USAGE = `node bench/run.mjs [options]
+
+  --quick              3 short repetitions, less than a minute
+  --json FILE          write the medians and ratios to FILE
+  --only PATTERN       only the rows whose name matches this regular expression
+  --repetitions N      how often each side of a row is measured (default 5)
+  --node-flags FLAGS   flags for node on both JavaScript sides, in one argument
+  --taskrun WHICH      setup of the native peer's ring: defer (default) or coop
+`;
+
+/** Something that the person at the keyboard can do something about: no stack trace. */
+class UserError extends Error {}
+
+/** @param {string} message */
+function say(message) {
+  process.stderr.write(`${message}\n`);
+}
+
+/** @param {string} pattern */
+function matcherFor(pattern) {
+  try {
+    return new RegExp(pattern);
+  } catch {
+    throw new UserError(`--only takes a regular expression, which ${JSON.stringify(pattern)} is not`);
+  }
+}
+
+function parseOptions() {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      only: { type: 'string', default: '' },
+      repetitions: { type: 'string' },
+      'node-flags': { type: 'string', default: '' },
+      taskrun: { type: 'string', default: 'defer' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const repetitions = Number(values.repetitions ?? (values.quick ? 3 : 5));
+  if (!Number.isSafeInteger(repetitions) || repetitions < 1) {
+    throw new UserError('--repetitions must be a whole number of at least 1');
+  }
+  if (!['defer', 'coop'].includes(values.taskrun)) throw new UserError('--taskrun is defer or coop');
+  return {
+    help: values.help,
+    quick: values.quick,
+    json: values.json,
+    only: matcherFor(values.only),
+    repetitions,
+    nodeFlags: values['node-flags'].split(/\s+/).filter((flag) => flag !== ''),
+    taskrun: values.taskrun,
+  };
+}
+
+function readOptions() {
+  try {
+    return parseOptions();
+  } catch (error) {
+    // parseArgs throws a TypeError for an option that it does not know.
+    throw new UserError(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+  }
+}
+
+/** @returns {Promise<string>} the path of the peer's binary */
+async function buildPeer() {
+  const args = ['build', '--release', '-p', 'uring-peers', '--message-format=json-render-diagnostics'];
+  const build = await execa('cargo', args, { cwd: ROOT, stderr: 'inherit', reject: false });
+  if (build.failed) {
+    throw new UserError(
+      'cargo could not build the native peer (uring-peers); Rust comes from https://rustup.rs',
+    );
+  }
+  for (const line of build.stdout.split('\n')) {
+    // Cargo says where the binary is, wherever its target directory was configured to be.
+    const message = line.startsWith('{') ? JSON.parse(line) : undefined;
+    if (message?.target?.name === 'uring-peer' && message.executable) return message.executable;
+  }
+  throw new UserError('cargo built no binary named uring-peer');
+}
+
+/** Nothing can be measured where the package is not built or io_uring is not available: say so first. */
+async function checkPackage() {
+  try {
+    await runChild(process.execPath, [workloads.ours, 'check']);
+  } catch (error) {
+    const reason = error instanceof ExecaError ? `${error.stderr}`.trim() : String(error);
+    if (reason.includes('ERR_MODULE_NOT_FOUND')) {
+      const [missing] = /Cannot find .*/.exec(reason) ?? [reason];
+      throw new UserError(`the package is not built yet, run \`npm run build\` first (${missing})`);
+    }
+    throw new UserError(`the package does not work here, so there is nothing to measure\n\n${reason}`);
+  }
+}
+
+/** @param {ReturnType<typeof parseOptions>} options @param {string} peer */
+async function measureRows(options, peer) {
+  const file = await prepareInput(INPUT_FOLDER, say);
+  const rows = makeRows({ file }).filter((row) => options.only.test(row.name));
+  if (rows.length === 0) throw new UserError(`no row matches --only ${options.only.source}`);
+  const measured = [];
+  for (const [index, row] of rows.entries()) {
+    say(`[${index + 1}/${rows.length}] ${row.name}`);
+    measured.push(await measureRow(row, { ...options, peer, scale: options.quick ? 0.3 : 1 }));
+  }
+  return measured;
+}
+
+function describeMachine() {
+  const [cpu] = cpus();
+  const kernel = `Linux ${release()}`;
+  return `node ${process.version}, ${kernel}, ${availableParallelism()} x ${cpu?.model ?? 'unknown processor'}`;
+}
+
+async function main() {
+  const options = readOptions();
+  if (options.help) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  const peer = await buildPeer();
+  await checkPackage();
+  const measured = await measureRows(options, peer);
+  if (options.json !== undefined) await writeFile(options.json, toJson(measured));
+  process.stdout.write(`${describeMachine()}, ${options.repetitions} repetitions\n`);
+  process.stdout.write(`${formatTable(measured)}\n${formatGoals(measured)}\n`);
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof UserError)) throw error;
+  say(`bench: ${error.message}`);
+  process.exitCode = 2;
+}
