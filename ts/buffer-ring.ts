@@ -23,6 +23,9 @@ export interface BufferRingOwner {
   recycle(group: number, id: number): void;
 }
 
+/** @internal Continues a stream that waits for a buffer, or ends it with an error. */
+export type Starved = (error?: UringError) => void;
+
 /**
  * A ring of provided buffers: the kernel picks one when data arrives, so that no buffer waits with each idle
  * connection. Made by `ring.registerBufferRing()`. Since Linux 5.19.
@@ -38,8 +41,9 @@ export class BufferRing {
   /** @internal Counts releases, so that a starved stream knows whether waiting makes sense. */ released = 0;
   readonly #owner: BufferRingOwner;
   readonly #memory: ArrayBuffer;
-  /** Called, oldest first, when a buffer comes back. */
-  readonly #starved: (() => void)[] = [];
+  /** Streams that wait for a buffer, those that have waited longest first. */
+  readonly #starved: Starved[] = [];
+  #sweepComing = false;
   #unregistered = false;
 
   /** @internal */
@@ -78,15 +82,40 @@ export class BufferRing {
     this.#owner.recycle(this.group, id);
     // One buffer feeds one stream; the others wait for the next, in their order.
     this.#starved.shift()?.();
+    this.#sweepLater();
+  }
+
+  /**
+   * A stream that was continued may leave its buffer to others after all: at the end of its data, stopped meanwhile,
+   * or because somebody else has read the socket. No release follows then, so free buffers are looked for once what
+   * was continued has been submitted: the second turn of the loop is surely after that.
+   */
+  #sweepLater(): void {
+    if (this.#sweepComing || this.#starved.length === 0) return;
+    this.#sweepComing = true;
+    setImmediate(() => setImmediate(() => this.#sweep()));
+  }
+
+  #sweep(): void {
+    this.#sweepComing = false;
+    if (this.#unregistered || this.#owner.isClosed) return;
+    const served = this.#starved.splice(0, this.entries - this.lent);
+    for (const wake of served) wake();
+    if (served.length > 0) this.#sweepLater();
+  }
+
+  /** @internal No buffer will come back any more: ends the streams that wait for one. */
+  abandon(error?: UringError): void {
+    for (const wake of this.#starved.splice(0)) wake(error);
   }
 
   /** @internal */
-  whenReleased(wake: () => void): void {
+  whenReleased(wake: Starved): void {
     this.#starved.push(wake);
   }
 
   /** @internal */
-  forget(wake: () => void): void {
+  forget(wake: Starved): void {
     const at = this.#starved.indexOf(wake);
     if (at >= 0) this.#starved.splice(at, 1);
   }
@@ -117,6 +146,8 @@ export class BufferRing {
     const result = this.#owner.native.unregisterBuffers(this.group);
     if (result < 0) throw systemError(result, 'io_uring_register');
     this.#unregistered = true;
+    // They are told that the handle is stale when they start again.
+    this.abandon();
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,7 @@
 import type { BufferRing } from './buffer-ring.ts';
-import { invalidType } from './errors.ts';
+import { invalidType, UringError } from './errors.ts';
 import { FixedFile } from './files.ts';
-import { SQE_FLAGS_ALLOWED } from './flags.ts';
+import { SQE_FLAGS_ALLOWED, SqeFlags } from './flags.ts';
 import type { StagedBlock } from './memory/staging.ts';
 import { checkInteger, checkOptions } from './validate.ts';
 
@@ -69,12 +69,54 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
   /** @internal */ buffers: BufferRing | undefined = undefined;
   /** @internal */ payload: Payload | undefined = undefined;
   /** @internal */ target: CancelTarget | undefined = undefined;
+  /** @internal `file` is what to look for, not what to work on. */ matchesFile = false;
   /** @internal */ path: string | undefined = undefined;
   /** @internal errno that counts as success (a timer that expires says ETIME). */ successErrno = 0;
   /** @internal */ decode: ((outcome: Outcome) => T) | undefined = undefined;
   /** @internal what to do with a result that nobody takes. */
   discard: ((result: T) => void) | undefined = undefined;
   /** @internal a multishot operation that ends without an error is started again. */ rearms = false;
+
+  // What is the same for every run, worked out at the first (`seal`).
+  /** @internal Opcode, submission flags, priority. */ head = 0;
+  /** @internal */ sealed = false;
+  /** @internal */ fdWord = 0;
+  /** @internal Buffer group and personality. */ groupWord = 0;
+  /** @internal */ fileIndexWord = 0;
+  /** @internal The ring that its registered files and buffers belong to, if it has any. */
+  owner: unknown = undefined;
+  /** @internal There is memory, a payload or a target to write as well, or a buffer ring to check. */
+  hasArguments = false;
+
+  /** @internal Works out the words of the record that do not change between runs. */
+  seal(): void {
+    const { file, fileIndex, buffers } = this;
+    let flags = this.sqeFlags;
+    this.fdWord = typeof file === 'number' ? file : file.handle;
+    this.fileIndexWord = typeof fileIndex === 'number' ? fileIndex | 0 : fileIndex.handle + 1;
+    if (typeof file !== 'number') {
+      if (!this.matchesFile) flags |= SqeFlags.FIXED_FILE;
+      this.#belongsTo(file.ring);
+    }
+    if (typeof fileIndex !== 'number') this.#belongsTo(fileIndex.ring);
+    if (buffers !== undefined) {
+      flags |= SqeFlags.BUFFER_SELECT;
+      this.#belongsTo(buffers.ring);
+    }
+    this.groupWord = (buffers === undefined ? 0 : buffers.group) | (this.personality << 16);
+    this.head = this.opcode | (flags << 8) | (this.ioprio << 16);
+    this.hasArguments =
+      this.memory !== undefined ||
+      this.payload !== undefined ||
+      this.target !== undefined ||
+      buffers !== undefined;
+    this.sealed = true;
+  }
+
+  #belongsTo(ring: unknown): void {
+    if (this.owner !== undefined && this.owner !== ring) throw foreignRing();
+    this.owner = ring;
+  }
 
   constructor(opcode: number, options: OperationOptions | undefined) {
     this.opcode = opcode;
@@ -86,6 +128,13 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
       }
     }
   }
+}
+
+/** @internal */
+export function foreignRing(): UringError {
+  const message =
+    'a registered file or buffer ring belongs to another ring: register it on the ring that runs this';
+  return new UringError('ERR_URING_FOREIGN_RING', message);
 }
 
 /** What an `asyncCancel` looks for. */
@@ -106,7 +155,7 @@ export function checkSqeFlags(flags: unknown): number {
 
 /** @internal */
 export function checkFd(name: string, fd: unknown): Fd {
+  if (typeof fd === 'number') return checkInteger(name, fd, 0, 0x7fff_ffff);
   if (fd instanceof FixedFile) return fd;
-  if (typeof fd !== 'number') throw invalidType(name, 'a file descriptor or a FixedFile', fd);
-  return checkInteger(name, fd, 0, 0x7fff_ffff);
+  throw invalidType(name, 'a file descriptor or a FixedFile', fd);
 }

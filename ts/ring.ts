@@ -348,8 +348,7 @@ export class Ring {
       callback(engine.unread.shift() as Completion);
     }
     do {
-      const end = engine.word(Word.cqTail);
-      while (engine.word(Word.cqHead) !== end && engine.hasRecords) {
+      for (let left = engine.records; left > 0 && engine.hasRecords; left -= 1) {
         const completion = engine.next();
         if (completion === undefined) continue;
         count += 1;

@@ -21,17 +21,14 @@ export const CURRENT_POSITION = -1;
 
 /** A file offset: a number or bigint from 0 to 2^53 - 1, or -1 for the file's own position. */
 export function checkOffset(name: string, value: unknown): number {
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= -1) return value;
   const limit = '>= -1 and <= 2 ** 53 - 1';
   if (typeof value === 'bigint') {
     if (value < -1n || value > BigInt(Number.MAX_SAFE_INTEGER)) throw outOfRange(name, limit, value);
     return Number(value);
   }
   if (typeof value !== 'number') throw invalidType(name, 'of type number or bigint', value);
-  if (!Number.isSafeInteger(value)) {
-    throw outOfRange(name, Number.isInteger(value) ? limit : 'an integer', value);
-  }
-  if (value < -1) throw outOfRange(name, limit, value);
-  return value;
+  throw outOfRange(name, Number.isInteger(value) ? limit : 'an integer', value);
 }
 
 /** A boolean, not merely something truthy. */

@@ -45,7 +45,8 @@ function checkPath(name: string, path: unknown): Uint8Array {
 }
 
 function checkDirectory(dirFd: unknown): number {
-  return checkInteger('options.dirFd', dirFd ?? AT_FDCWD, AT_FDCWD, 0x7fff_ffff);
+  if (dirFd === undefined || dirFd === AT_FDCWD) return AT_FDCWD;
+  return checkInteger('options.dirFd', dirFd, 0, 0x7fff_ffff);
 }
 
 /** A path at the end of a block, after `before` bytes for something else. */
@@ -72,25 +73,34 @@ class PathPayload implements Payload {
   }
 }
 
-/** What node:fs calls file system flags. */
-const OPEN_FLAGS: Readonly<Record<string, number>> = {
-  r: constants.O_RDONLY,
-  rs: constants.O_RDONLY | constants.O_SYNC,
-  'r+': constants.O_RDWR,
-  'rs+': constants.O_RDWR | constants.O_SYNC,
-  w: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC,
-  wx: constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_EXCL,
-  'w+': constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC,
-  'wx+': constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | constants.O_EXCL,
-  a: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND,
-  ax: constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_EXCL,
-  'a+': constants.O_RDWR | constants.O_CREAT | constants.O_APPEND,
-  'ax+': constants.O_RDWR | constants.O_CREAT | constants.O_APPEND | constants.O_EXCL,
-};
+const { O_APPEND, O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_SYNC, O_TRUNC, O_WRONLY } = constants;
+
+/** What node:fs calls file system flags; it takes the second letter first, too (`'xw'`). */
+const OPEN_FLAGS: ReadonlyMap<string, number> = new Map(
+  Object.entries({
+    r: O_RDONLY,
+    rs: O_RDONLY | O_SYNC,
+    'r+': O_RDWR,
+    'rs+': O_RDWR | O_SYNC,
+    w: O_WRONLY | O_CREAT | O_TRUNC,
+    wx: O_WRONLY | O_CREAT | O_TRUNC | O_EXCL,
+    'w+': O_RDWR | O_CREAT | O_TRUNC,
+    'wx+': O_RDWR | O_CREAT | O_TRUNC | O_EXCL,
+    a: O_WRONLY | O_CREAT | O_APPEND,
+    ax: O_WRONLY | O_CREAT | O_APPEND | O_EXCL,
+    as: O_WRONLY | O_CREAT | O_APPEND | O_SYNC,
+    'a+': O_RDWR | O_CREAT | O_APPEND,
+    'ax+': O_RDWR | O_CREAT | O_APPEND | O_EXCL,
+    'as+': O_RDWR | O_CREAT | O_APPEND | O_SYNC,
+  }).flatMap(([name, flags]) => [
+    [name, flags],
+    [name.replace(/^(.)([sx])/, '$2$1'), flags],
+  ]),
+);
 
 function checkOpenFlags(flags: unknown): number {
   if (typeof flags === 'string') {
-    const known = OPEN_FLAGS[flags];
+    const known = OPEN_FLAGS.get(flags);
     if (known === undefined) throw invalidValue('options.openFlags', `is no file system flag: '${flags}'`);
     return known;
   }

@@ -79,6 +79,7 @@ export function asyncCancel(target: AsyncCancelTarget, options?: OperationOption
   } else if ('fd' in target) {
     operation.file = checkFd('target.fd', target.fd);
     operation.opFlags = CANCEL_FD;
+    operation.matchesFile = true;
     if (typeof operation.file !== 'number') operation.opFlags |= CANCEL_FD_FIXED;
     if (target.all !== undefined && checkBoolean('target.all', target.all)) operation.opFlags |= CANCEL_ALL;
   } else if (target.any === true) {

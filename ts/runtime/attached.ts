@@ -139,15 +139,14 @@ export class Attached {
     error.message = `${error.message}; the ring is broken: close it and make a new one`;
     this.#broken = error;
     this.failPending(() => error);
-    const { operations, handlers, userData } = this.#engine.slots;
-    operations.forEach((operation, index) => {
-      const handler = handlers[index];
+    for (const slot of this.#engine.slots.all) {
+      const { operation, handler, userData } = slot;
       // The slots stay taken: the kernel may still write to what they name.
       if (operation !== undefined && handler !== undefined) {
-        handlers[index] = ignore;
-        fail({ operation, handler, userData: userData[index] }, error);
+        slot.handler = ignore;
+        fail({ operation, handler, userData }, error);
       }
-    });
+    }
   }
 }
 

@@ -1,7 +1,6 @@
 import { Completion } from '../completion.ts';
 import { systemError, UringError } from '../errors.ts';
-import { assertOwnFile } from '../files.ts';
-import { CqeFlags, SqeFlags } from '../flags.ts';
+import { CqeFlags } from '../flags.ts';
 import {
   COMPLETION_WORDS,
   EXTRA_IS_LOCAL,
@@ -13,11 +12,11 @@ import {
 import { Op, opInfo } from '../generated/ops.ts';
 import { arenaOf } from '../memory/arena.ts';
 import { Staging } from '../memory/staging.ts';
-import type { AnyOperation, CancelTarget } from '../operation.ts';
+import { type AnyOperation, type CancelTarget, foreignRing } from '../operation.ts';
 import { detached } from '../ops/vectors.ts';
 import type { HotFunctions, Layout, NativeRing } from '../platform/native.ts';
 import { rejected, unsupported } from './rejects.ts';
-import { Slots } from './slots.ts';
+import { type Slot, Slots } from './slots.ts';
 
 /** A callback: error first as everywhere in Node, then the operation's own result, then the raw completion. */
 export type CompletionCallback<T> = (error: UringError | null, result: T, completion: Completion) => void;
@@ -54,11 +53,15 @@ export class Engine {
   readonly #completion = new Completion();
   /** True while the reused completion is in a callback's hands. */
   #completionBusy = false;
+  readonly #entries: number;
+  readonly #completionMask: number;
 
   constructor(ring: unknown, native: NativeRing, layout: Layout) {
     this.#ring = ring;
     this.native = native;
     this.layout = layout;
+    this.#entries = layout.sqEntries;
+    this.#completionMask = layout.completions - 1;
     this.hot = native.hot();
     const block = native.shared();
     this.#words = new Int32Array(block, 0, layout.sqOffset / 4);
@@ -97,62 +100,58 @@ export class Engine {
   /**
    * Writes an operation's record; answers false when there is no room. Throws, without a trace left behind, when the
    * operation cannot be run on this ring.
+   *
+   * Every word is written that JavaScript ever writes, because the record still holds an earlier operation.
    */
   prep(operation: AnyOperation, handler: Handler | undefined, userData: unknown, flags: number): boolean {
-    const tail = this.#words[Word.sqTail] as number;
-    const room = ((tail - (this.#words[Word.sqHead] as number)) | 0) < this.layout.sqEntries;
-    if (!room || this.slots.isFull) return false;
+    const words = this.#words;
+    const tail = words[Word.sqTail] as number;
+    if (((tail - (words[Word.sqHead] as number)) | 0) >= this.#entries) return false;
+    if (!operation.sealed) operation.seal();
+    if (operation.owner !== undefined && operation.owner !== this.#ring) throw foreignRing();
     if (this.#supported[operation.opcode] !== true) throw unsupported(operation);
-    const record = this.#records;
-    const base = (tail & (this.layout.sqEntries - 1)) * RECORD_WORDS;
-    let sqeFlags = operation.sqeFlags | flags;
-    let file = operation.file;
-    let fileIndex = operation.fileIndex;
-    if (typeof file !== 'number') {
-      assertOwnFile(file, this.#ring);
-      file = file.handle;
-      if (operation.opcode !== Op.asyncCancel) sqeFlags |= SqeFlags.FIXED_FILE;
-    }
-    if (typeof fileIndex !== 'number') {
-      assertOwnFile(fileIndex, this.#ring);
-      fileIndex = fileIndex.handle + 1;
-    }
-    let group = 0;
-    if (operation.buffers !== undefined) {
-      operation.buffers.assertUsable(this.#ring);
-      group = operation.buffers.group;
-      sqeFlags |= SqeFlags.BUFFER_SELECT;
-    }
-    if (!Number.isSafeInteger(operation.offset)) throw badOffset(operation.offset);
-    const index = this.slots.take(operation, handler, userData);
     const offset = operation.offset;
-    record[base] = operation.opcode | (sqeFlags << 8) | (operation.ioprio << 16);
-    record[base + 1] = file;
-    record[base + 2] = offset;
-    record[base + 3] = offset < 0 ? -1 : offset / TWO_32;
+    // Most offsets are 32-bit integers, which V8 handles without going through doubles.
+    const isSmall = (offset | 0) === offset;
+    if (!isSmall && !Number.isSafeInteger(offset)) throw badOffset(offset);
+    const slot = this.slots.take();
+    if (slot === undefined) return false;
+    const record = this.#records;
+    const base = (tail & (this.#entries - 1)) * RECORD_WORDS;
+    record[base] = operation.head | (flags << 8);
+    record[base + 1] = operation.fdWord;
+    record[base + 2] = offset | 0;
+    record[base + 3] = isSmall ? offset >> 31 : Math.floor(offset / TWO_32);
+    record[base + 4] = 0;
+    record[base + 5] = 0;
     record[base + 6] = operation.length;
     record[base + 7] = operation.opFlags;
-    record[base + 8] = index;
-    record[base + 9] = this.slots.sequences[index] as number;
-    record[base + 10] = group | (operation.personality << 16);
-    record[base + 11] = fileIndex;
-    if (operation.memory !== undefined || operation.payload !== undefined || operation.target !== undefined) {
-      try {
-        this.#writeArguments(operation, index, base);
-      } catch (error) {
-        record.fill(0, base, base + RECORD_WORDS);
-        this.#unstage(index);
-        this.slots.give(index);
-        throw error;
-      }
-    }
-    this.#words[Word.sqTail] = (tail + 1) | 0;
+    record[base + 8] = slot.index;
+    record[base + 9] = slot.sequence;
+    record[base + 10] = operation.groupWord;
+    record[base + 11] = operation.fileIndexWord;
+    if (operation.hasArguments) this.#writeArgumentsOrGiveUp(operation, slot, base);
+    slot.operation = operation;
+    slot.handler = handler;
+    slot.userData = userData;
+    words[Word.sqTail] = (tail + 1) | 0;
     return true;
   }
 
-  #writeArguments(operation: AnyOperation, index: number, base: number): void {
+  #writeArgumentsOrGiveUp(operation: AnyOperation, slot: Slot, base: number): void {
+    try {
+      this.#writeArguments(operation, slot, base);
+    } catch (error) {
+      this.#unstage(slot);
+      this.slots.give(slot);
+      throw error;
+    }
+  }
+
+  #writeArguments(operation: AnyOperation, slot: Slot, base: number): void {
     const record = this.#records;
     const memory = operation.memory;
+    operation.buffers?.assertRegistered();
     if (memory !== undefined) {
       const sizeBytes = memory.byteLength;
       record[base + 6] = sizeBytes;
@@ -169,13 +168,13 @@ export class Engine {
         throw detached(0);
       }
       const block = this.#staging.take(sizeBytes);
-      this.slots.staged[index] = block;
+      slot.staged = block;
       if (operation.access === 'kernelReads') block.view.set(memory);
       record[base + 4] = block.offset;
       record[base + 5] = block.handle;
     } else if (operation.payload !== undefined) {
       const block = this.#staging.take(operation.payload.sizeBytes);
-      this.slots.staged[index] = block;
+      slot.staged = block;
       operation.payload.write(block, record, base, this.#ring);
     } else if (operation.target !== undefined) {
       this.#writeTarget(operation.target, base);
@@ -184,33 +183,30 @@ export class Engine {
 
   #writeTarget(target: CancelTarget, base: number): void {
     if ('any' in target) return;
-    const index = this.slots.find((operation, at) =>
-      'operation' in target
-        ? operation === target.operation
-        : Object.is(this.slots.userData[at], target.userData),
+    const slot = this.slots.find((slot) =>
+      'operation' in target ? slot.operation === target.operation : Object.is(slot.userData, target.userData),
     );
     // -1 is an index that no operation has: the kernel then answers ENOENT.
-    this.#records[base + 4] = index;
-    this.#records[base + 5] = index < 0 ? 0 : (this.slots.sequences[index] as number);
+    this.#records[base + 4] = slot?.index ?? -1;
+    this.#records[base + 5] = slot?.sequence ?? 0;
   }
 
   /** Takes the last `count` records back; nothing of them has reached Rust. */
   unprep(count: number): void {
     for (let taken = 0; taken < count; taken += 1) {
       const tail = (this.word(Word.sqTail) - 1) | 0;
-      const base = (tail & (this.layout.sqEntries - 1)) * RECORD_WORDS;
-      const index = this.#records[base + 8] as number;
-      this.#records.fill(0, base, base + RECORD_WORDS);
+      const base = (tail & (this.#entries - 1)) * RECORD_WORDS;
+      const slot = this.slots.all[this.#records[base + 8] as number] as Slot;
       this.setWord(Word.sqTail, tail);
-      this.#unstage(index);
-      this.slots.give(index);
+      this.#unstage(slot);
+      this.slots.give(slot);
     }
   }
 
-  #unstage(index: number): void {
-    const block = this.slots.staged[index];
+  #unstage(slot: Slot): void {
+    const block = slot.staged;
     if (block === undefined) return;
-    this.slots.staged[index] = undefined;
+    slot.staged = undefined;
     this.#staging.give(block);
   }
 
@@ -225,8 +221,12 @@ export class Engine {
   }
 
   /** Completion records that Rust has written and nobody has read. */
+  get records(): number {
+    return (this.word(Word.cqTail) - this.word(Word.cqHead)) | 0;
+  }
+
   get hasRecords(): boolean {
-    return this.word(Word.cqHead) !== this.word(Word.cqTail);
+    return this.records !== 0;
   }
 
   /**
@@ -236,67 +236,67 @@ export class Engine {
    */
   next(): Completion | undefined {
     const head = this.#words[Word.cqHead] as number;
-    const at = (head & (this.layout.completions - 1)) * COMPLETION_WORDS;
-    const index = this.#completions[at] as number;
-    const res = this.#completions[at + 1] as number;
-    const flags = this.#completions[at + 2] as number;
-    const extra = this.#completions[at + 3] as number;
+    const at = (head & this.#completionMask) * COMPLETION_WORDS;
+    const records = this.#completions;
+    const slot = this.slots.all[records[at] as number] as Slot;
+    const res = records[at + 1] as number;
+    const flags = records[at + 2] as number;
     this.#words[Word.cqHead] = (head + 1) | 0;
+    const operation = slot.operation as AnyOperation;
+    const handler = slot.handler;
     const completion = this.#completionBusy ? new Completion() : this.#completion;
-    const handler = this.slots.handlers[index];
-    this.#fill(completion, index, res, flags, extra);
-    if (handler === undefined) return completion;
-    if (completion !== this.#completion) {
-      call(handler, completion);
-      return undefined;
+    completion.operation = operation;
+    completion.userData = slot.userData;
+    completion.res = res;
+    completion.flags = flags;
+    if (res >= 0 && operation.decode === undefined && slot.staged === undefined) {
+      completion.error = null;
+      completion.result = res;
+    } else {
+      this.#decode(completion, operation, slot, records[at + 3] as number);
     }
+    if ((flags & CqeFlags.MORE) === 0) {
+      if (slot.staged !== undefined) this.#unstage(slot);
+      this.slots.give(slot);
+    }
+    if (handler === undefined) return completion;
+    if (completion !== this.#completion) call(handler, completion);
+    else this.#callBusy(handler, completion);
+    return undefined;
+  }
+
+  #callBusy(handler: Handler, completion: Completion): void {
     this.#completionBusy = true;
     try {
       call(handler, completion);
     } finally {
       this.#completionBusy = false;
     }
-    return undefined;
   }
 
-  #fill(completion: Completion, index: number, res: number, flags: number, extra: number): void {
-    const slots = this.slots;
-    const operation = slots.operations[index] as AnyOperation;
-    completion.operation = operation;
-    completion.userData = slots.userData[index];
-    completion.res = res;
-    completion.flags = flags;
-    completion.error = null;
-    completion.result = res;
-    const staged = slots.staged[index];
-    if (res < 0 && -res !== operation.successErrno) {
-      completion.result = undefined;
-      completion.error =
-        (extra & EXTRA_IS_LOCAL) === 0 ? failure(operation, res) : rejected(operation, res, extra);
-    } else if (staged !== undefined || operation.decode !== undefined) {
-      this.#decode(completion, operation, index, extra);
-    }
-    if ((flags & CqeFlags.MORE) === 0) {
-      if (staged !== undefined) this.#unstage(index);
-      slots.give(index);
-    }
-  }
-
-  #decode(completion: Completion, operation: AnyOperation, index: number, extra: number): void {
+  /** Results that are more than a number, and errors. */
+  #decode(completion: Completion, operation: AnyOperation, slot: Slot, extra: number): void {
     const { res, flags } = completion;
-    const staged = this.slots.staged[index];
+    completion.result = undefined;
+    completion.error = null;
+    if (res < 0 && -res !== operation.successErrno) {
+      const isLocal = (extra & EXTRA_IS_LOCAL) !== 0;
+      completion.error = isLocal ? rejected(operation, res, extra) : failure(operation, res);
+      return;
+    }
+    const staged = slot.staged;
     try {
       if (staged !== undefined && res > 0) {
         if (operation.payload !== undefined) operation.payload.finish?.(staged, res);
         else if (operation.access === 'kernelWrites')
           copyOut(operation.memory as Uint8Array, staged.view, res);
       }
-      if (operation.decode !== undefined) {
-        const generation = extra & EXTRA_LOW_MASK;
-        completion.result = operation.decode({ res, flags, generation, staged, ring: this.#ring });
-      }
+      const generation = extra & EXTRA_LOW_MASK;
+      completion.result =
+        operation.decode === undefined
+          ? res
+          : operation.decode({ res, flags, generation, staged, ring: this.#ring });
     } catch (error) {
-      completion.result = undefined;
       completion.error = error as UringError;
     }
   }

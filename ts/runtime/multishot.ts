@@ -7,8 +7,11 @@ import type { Settler } from './engine.ts';
 
 /** Results that may wait for the consumer before the operation is stopped for the time being. */
 const WAITING_MAX = 64;
-/** SOCK_NONEMPTY with nothing received means "come again"; this often in a row it is taken for the end. */
-const EMPTY_STREAK_MAX = 256;
+/**
+ * SOCK_NONEMPTY with nothing received means "come again", as after an empty datagram. TCP says it at the end of a
+ * stream too (tcp_inq_hint in include/net/tcp.h), so that this often in a row it is taken for the end.
+ */
+const EMPTY_STREAK_MAX = 4;
 
 /** @internal What a stream needs of its ring. */
 export interface StreamOwner {
@@ -34,7 +37,7 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
   readonly #operation: Operation<T, 'multishot'>;
   readonly #results: T[] = [];
   readonly #waiters: Waiter<T>[] = [];
-  readonly #wake = (): void => this.#arm();
+  readonly #wake = (error?: UringError): void => (error === undefined ? this.#arm() : this.#finish(error));
   /** In flight: its last completion is not in. */
   #armed = false;
   /** A cancel request for the present start is out. */
@@ -43,7 +46,8 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
   #parked = false;
   #finished = false;
   #error: UringError | undefined;
-  #whenIdle: (() => void) | undefined;
+  /** Calls of `return` that wait for the last completion. */
+  readonly #whenIdle: (() => void)[] = [];
   #releasedWhenArmed = 0;
   #emptyStreak = 0;
 
@@ -76,7 +80,7 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     this.#discardResults();
     if (this.#armed) {
       await new Promise<void>((resolve) => {
-        this.#whenIdle = resolve;
+        this.#whenIdle.push(resolve);
         this.#cancel();
       });
     }
@@ -124,7 +128,11 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
   #cancel(): void {
     if (this.#cancelSent || !this.#armed) return;
     this.#cancelSent = true;
-    this.#owner.start(asyncCancel({ userData: this }), { settle: () => {} }, undefined);
+    try {
+      this.#owner.start(asyncCancel({ userData: this }), { settle: () => {} }, undefined);
+    } catch {
+      // A ring that closes, or is broken, ends all of its operations without being asked.
+    }
   }
 
   /** @internal */
@@ -143,7 +151,7 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
       this.#emptyStreak = 0;
       this.#take(result as T, last);
     }
-    if (last) this.#whenIdle?.();
+    if (last) for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
   #take(result: T, last: boolean): void {

@@ -3,54 +3,65 @@ import type { AnyOperation } from '../operation.ts';
 import type { Handler } from './engine.ts';
 
 /** Operations that can be in flight on one ring at a time (`IN_FLIGHT_MAX` in crates/core/src/inflight.rs). */
-export const SLOTS_MAX = 1 << 20;
+export const SLOTS_MAX: number = 1 << 20;
 
 /**
- * What JavaScript knows about each operation in flight, by the index that Rust knows it by too. Columns instead of
- * objects, so that an operation in flight allocates nothing.
+ * What JavaScript knows about one operation in flight, under the index that Rust knows it by too. Slots are made
+ * once and reused, so that an operation in flight allocates nothing.
  */
-export class Slots {
-  readonly operations: (AnyOperation | undefined)[] = [];
-  readonly handlers: (Handler | undefined)[] = [];
-  readonly userData: unknown[] = [];
-  readonly staged: (StagedBlock | undefined)[] = [];
+export class Slot {
+  readonly index: number;
+  operation: AnyOperation | undefined = undefined;
+  /** Undefined for an operation that was prepared by hand. */
+  handler: Handler | undefined = undefined;
+  userData: unknown = undefined;
+  staged: StagedBlock | undefined = undefined;
   /** Tells the uses of one index apart, for cancel requests. */
-  readonly sequences: number[] = [];
-  readonly #free: number[] = [];
+  sequence = 0;
+  /** The next free slot. */
+  next: Slot | undefined = undefined;
+
+  constructor(index: number) {
+    this.index = index;
+  }
+}
+
+/** The slots of a ring, free ones in a list. */
+export class Slots {
+  readonly all: Slot[] = [];
+  #free: Slot | undefined = undefined;
   live = 0;
 
-  take(operation: AnyOperation, handler: Handler | undefined, userData: unknown): number {
-    let index = this.#free.pop();
-    if (index === undefined) {
-      index = this.operations.length;
-      this.staged.push(undefined);
-      this.sequences.push(0);
-    }
-    this.operations[index] = operation;
-    this.handlers[index] = handler;
-    this.userData[index] = userData;
+  /** A slot to fill, or undefined at the limit. */
+  take(): Slot | undefined {
+    const slot = this.#free;
+    if (slot === undefined) return this.#grow();
+    this.#free = slot.next;
     this.live += 1;
-    return index;
+    return slot;
   }
 
-  give(index: number): void {
-    this.operations[index] = undefined;
-    this.handlers[index] = undefined;
-    this.userData[index] = undefined;
-    // 31 bits, so that it stays a small integer in V8.
-    this.sequences[index] = ((this.sequences[index] ?? 0) + 1) & 0x3fff_ffff;
-    this.#free.push(index);
+  #grow(): Slot | undefined {
+    if (this.all.length === SLOTS_MAX) return undefined;
+    const slot = new Slot(this.all.length);
+    this.all.push(slot);
+    this.live += 1;
+    return slot;
+  }
+
+  give(slot: Slot): void {
+    slot.operation = undefined;
+    slot.handler = undefined;
+    slot.userData = undefined;
+    // 30 bits, so that it stays a small integer in V8.
+    slot.sequence = (slot.sequence + 1) & 0x3fff_ffff;
+    slot.next = this.#free;
+    this.#free = slot;
     this.live -= 1;
   }
 
-  get isFull(): boolean {
-    return this.live >= SLOTS_MAX;
-  }
-
-  /** The index of the first operation in flight that matches, or -1. */
-  find(matches: (operation: AnyOperation, index: number) => boolean): number {
-    return this.operations.findIndex(
-      (operation, index) => operation !== undefined && matches(operation, index),
-    );
+  /** The first slot in use that matches. */
+  find(matches: (slot: Slot) => boolean): Slot | undefined {
+    return this.all.find((slot) => slot.operation !== undefined && matches(slot));
   }
 }

@@ -151,6 +151,13 @@ impl EventLoop {
             return;
         }
         with_ring(state, |ring| ring.set_eventfd_enabled(false));
+        let deliver = Self::with(state, |event_loop| {
+            Call::new(
+                state.env,
+                event_loop.callbacks.deliver,
+                event_loop.callbacks.context,
+            )
+        });
         let mut rounds = 0;
         let mut delivered = 0;
         while rounds < ROUNDS_MAX && delivered < COMPLETIONS_MAX && !state.ended.get() {
@@ -160,12 +167,16 @@ impl EventLoop {
             if unread == 0 && fatal == 0 && !with_ring(state, has_room_for_pending).unwrap_or(false) {
                 break;
             }
-            if !deliver(state, fatal) {
+            if !deliver
+                .as_ref()
+                .is_some_and(|deliver| hand_over(state, deliver, fatal))
+            {
                 break;
             }
             rounds += 1;
             delivered += unread;
         }
+        drop(deliver);
         Self::with(state, |event_loop| event_loop.pumping.set(false));
         Self::settle(state);
     }
@@ -240,53 +251,82 @@ fn has_room_for_pending(ring: &mut Ring) -> bool {
 }
 
 /// Calls into JavaScript once for everything that can be read. Answers whether it is worth going on.
-fn deliver(state: &Rc<State>, fatal: i32) -> bool {
-    let before = with_ring(state, |ring| ring.shared().get(Word::CqHead));
-    let Some(called) = EventLoop::with(state, |event_loop| {
-        (event_loop.callbacks.deliver, event_loop.callbacks.context)
-    }) else {
-        return false;
-    };
-    let (function, context) = called;
-    let finished = call(state, function, context, fatal);
-    let after = with_ring(state, |ring| ring.shared().get(Word::CqHead));
-    if before == after {
-        // Nobody reads them: the ring was forgotten and is being closed.
+fn hand_over(state: &State, deliver: &Call, fatal: i32) -> bool {
+    let read = || with_ring(state, |ring| ring.shared().get(Word::CqHead));
+    let before = read();
+    let finished = deliver.call(fatal);
+    let progressed = read() != before;
+    if !finished && !progressed {
+        // Nobody reads them: the ring was forgotten, and is being closed.
         with_ring(state, |ring| ring.is_closing().then(|| ring.discard_unread()));
     }
     // An exception in a callback ends one call, not the delivery: the rest of the batch follows in the next.
-    finished || (!state.ended.get() && before != after)
+    finished || (!state.ended.get() && progressed)
 }
 
-/// Calls a function from the loop, with microtasks and ticks run afterwards. An exception becomes an
-/// `uncaughtException`, as from any other handle.
-fn call(state: &State, function: sys::napi_ref, context: sys::napi_async_context, argument: i32) -> bool {
-    let env = state.env;
-    let mut scope = ptr::null_mut();
-    // SAFETY: on the environment's thread, outside of any other call; values live in the scope opened here.
-    unsafe {
-        if sys::napi_open_handle_scope(env, &mut scope) != sys::Status::napi_ok {
+/// A function of JavaScript's, ready to be called from the loop several times: opening a scope and looking the
+/// function up costs as much as calling it.
+struct Call {
+    env: sys::napi_env,
+    scope: sys::napi_handle_scope,
+    context: sys::napi_async_context,
+    function: sys::napi_value,
+    receiver: sys::napi_value,
+}
+
+impl Call {
+    fn new(env: sys::napi_env, function: sys::napi_ref, context: sys::napi_async_context) -> Call {
+        let mut call = Call {
+            env,
+            scope: ptr::null_mut(),
+            context,
+            function: ptr::null_mut(),
+            receiver: ptr::null_mut(),
+        };
+        // SAFETY: on the environment's thread, in a callback of its loop; the values live in the scope opened here,
+        // until `drop`. A function that was collected leaves null behind.
+        unsafe {
+            sys::napi_open_handle_scope(env, &mut call.scope);
+            sys::napi_get_reference_value(env, function, &mut call.function);
+            sys::napi_get_global(env, &mut call.receiver);
+        }
+        call
+    }
+
+    /// Calls it, with microtasks and ticks run afterwards. An exception becomes an `uncaughtException`, as from any
+    /// other handle. Answers whether it returned.
+    fn call(&self, argument: i32) -> bool {
+        if self.function.is_null() {
             return false;
         }
-        let mut callee = ptr::null_mut();
-        let mut receiver = ptr::null_mut();
         let mut value = ptr::null_mut();
-        sys::napi_get_reference_value(env, function, &mut callee);
-        sys::napi_get_global(env, &mut receiver);
-        sys::napi_create_int32(env, argument, &mut value);
-        let mut finished = false;
-        if !callee.is_null() {
-            let status = sys::napi_make_callback(env, context, receiver, callee, 1, &value, ptr::null_mut());
-            finished = status == sys::Status::napi_ok;
+        // SAFETY: as in `new`; all values belong to the scope that is open.
+        unsafe {
+            sys::napi_create_int32(self.env, argument, &mut value);
+            let Call {
+                env,
+                context,
+                receiver,
+                function,
+                ..
+            } = *self;
+            let status =
+                sys::napi_make_callback(env, context, receiver, function, 1, &value, ptr::null_mut());
             if status == sys::Status::napi_pending_exception {
                 let mut error = ptr::null_mut();
                 if sys::napi_get_and_clear_last_exception(env, &mut error) == sys::Status::napi_ok {
                     sys::napi_fatal_exception(env, error);
                 }
             }
+            status == sys::Status::napi_ok
         }
-        sys::napi_close_handle_scope(env, scope);
-        finished
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // SAFETY: the scope that `new` opened, closed once, innermost as calls do not overlap.
+        unsafe { sys::napi_close_handle_scope(self.env, self.scope) };
     }
 }
 
@@ -382,12 +422,12 @@ unsafe extern "C" fn on_handle_closed(handle: Handle) {
     unsafe { Rc::decrement_strong_count(Rc::as_ptr(&state)) };
     state.remove_hook();
     if !state.ended.get() {
-        call(
-            &state,
+        Call::new(
+            state.env,
             event_loop.callbacks.closed,
             event_loop.callbacks.context,
-            0,
-        );
+        )
+        .call(0);
         event_loop.callbacks.delete(state.env);
     }
 }

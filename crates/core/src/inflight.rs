@@ -3,7 +3,6 @@
 //! JavaScript chooses the index (it keeps its callbacks under the same number), Rust checks that it is free
 //! and adds a generation, so that a stale or foreign completion never releases somebody else's memory.
 
-use crate::ops::OpSpec;
 use crate::reject::Reject;
 
 /// The kernel's user_data: what kind of request it is (8 bits), generation (24), index (32).
@@ -21,16 +20,19 @@ pub const IN_FLIGHT_MAX: u32 = 1 << 20;
 pub const NO_ARENA: u16 = u16::MAX;
 pub const NO_GROUP: u16 = u16::MAX;
 
-/// What an operation in flight holds until its last completion.
+/// What an operation in flight holds until its last completion. A vacant entry holds nothing: `remove` leaves it
+/// so, and `insert` need not write it again.
 pub struct Entry {
-    pub spec: Option<&'static OpSpec>,
+    in_use: bool,
+    /// There is something to release at the end.
+    pub holds: bool,
+    /// Provided-buffer group the operation takes buffers from.
+    pub group: u16,
+    /// Arenas named by `addr` and `off`; the iovecs' arenas are in `vectors`.
+    pub pins: [u16; 2],
     generation: u32,
     /// Chosen by JavaScript; a cancel request must name it, so that it cannot hit a later operation.
     pub sequence: u32,
-    /// Arenas named by `addr` and `off`; the iovecs' arenas are in `extra`.
-    pub pins: [u16; 2],
-    /// Provided-buffer group the operation takes buffers from.
-    pub group: u16,
     /// What its success does to the registered-files table.
     pub file: FileEffect,
     /// Iovecs, which the kernel may read until the end (SQPOLL, io-wq), and the arenas they name.
@@ -56,13 +58,14 @@ pub enum FileEffect {
 }
 
 impl Entry {
-    fn vacant(generation: u32) -> Entry {
+    fn vacant() -> Entry {
         Entry {
-            spec: None,
-            generation,
-            sequence: 0,
-            pins: [NO_ARENA; 2],
+            in_use: false,
+            holds: false,
             group: NO_GROUP,
+            pins: [NO_ARENA; 2],
+            generation: 0,
+            sequence: 0,
             file: FileEffect::None,
             vectors: None,
         }
@@ -86,22 +89,29 @@ impl InFlight {
 
     /// Takes `index` for an operation; answers the entry to fill and the user_data to give the kernel.
     #[inline]
-    pub fn insert(&mut self, index: u32, spec: &'static OpSpec) -> Result<(&mut Entry, u64), Reject> {
-        if index >= IN_FLIGHT_MAX {
-            return Err(Reject::BadIndex);
-        }
+    pub fn insert(&mut self, index: u32, sequence: u32) -> Result<(&mut Entry, u64), Reject> {
         if index as usize >= self.entries.len() {
-            let wanted = (index as usize + 1).next_power_of_two();
-            self.entries.resize_with(wanted, || Entry::vacant(0));
+            self.grow(index)?;
         }
         let entry = &mut self.entries[index as usize];
-        if entry.spec.is_some() {
+        if entry.in_use {
             return Err(Reject::BadIndex);
         }
-        entry.spec = Some(spec);
+        entry.in_use = true;
+        entry.sequence = sequence;
         self.live += 1;
         let user_data = user_data(index, entry.generation);
         Ok((entry, user_data))
+    }
+
+    #[cold]
+    fn grow(&mut self, index: u32) -> Result<(), Reject> {
+        if index >= IN_FLIGHT_MAX {
+            return Err(Reject::BadIndex);
+        }
+        let wanted = (index as usize + 1).next_power_of_two();
+        self.entries.resize_with(wanted, Entry::vacant);
+        Ok(())
     }
 
     /// The operation that a completion belongs to, or nothing for a stale or foreign one.
@@ -113,7 +123,7 @@ impl InFlight {
         let index = user_data as u32;
         let generation = (user_data >> 32) as u32 & GENERATION_MASK;
         match self.entries.get_mut(index as usize) {
-            Some(entry) if entry.spec.is_some() && entry.generation == generation => Some((index, entry)),
+            Some(entry) if entry.in_use && entry.generation == generation => Some((index, entry)),
             _ => None,
         }
     }
@@ -121,9 +131,7 @@ impl InFlight {
     /// The user_data of the operation that JavaScript names by index and sequence number.
     pub fn target(&self, index: u32, sequence: u32) -> u64 {
         match self.entries.get(index as usize) {
-            Some(entry) if entry.spec.is_some() && entry.sequence == sequence => {
-                user_data(index, entry.generation)
-            }
+            Some(entry) if entry.in_use && entry.sequence == sequence => user_data(index, entry.generation),
             _ => NO_TARGET,
         }
     }
@@ -136,26 +144,29 @@ impl InFlight {
 
     /// The user_data of every operation in flight.
     pub fn all(&self) -> impl Iterator<Item = u64> + '_ {
-        let live = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.spec.is_some());
+        let live = self.entries.iter().enumerate().filter(|(_, entry)| entry.in_use);
         live.map(|(index, entry)| user_data(index as u32, entry.generation))
     }
 
-    /// Frees an entry after its last completion and answers what it held.
+    /// Frees an entry after its last completion and answers what it held, if anything.
     #[inline]
     pub fn remove(&mut self, index: u32) -> Option<Held> {
-        let entry = self.entries.get_mut(index as usize)?;
-        entry.spec.take()?;
-        self.live -= 1;
+        let entry = self
+            .entries
+            .get_mut(index as usize)
+            .filter(|entry| entry.in_use)?;
+        entry.in_use = false;
         entry.generation = entry.generation.wrapping_add(1) & GENERATION_MASK;
+        self.live -= 1;
+        if !entry.holds {
+            return None;
+        }
         let held = Held {
             pins: entry.pins,
             group: entry.group,
             vectors: entry.vectors.take(),
         };
+        entry.holds = false;
         entry.pins = [NO_ARENA; 2];
         entry.group = NO_GROUP;
         entry.file = FileEffect::None;
@@ -172,27 +183,28 @@ pub struct Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::OPS;
     use proptest::prelude::*;
     use std::collections::HashMap;
 
     #[test]
     fn an_index_is_taken_until_its_entry_is_removed() {
         let mut table = InFlight::default();
-        let (_, first) = table.insert(3, &OPS[0]).unwrap();
-        assert_eq!(table.insert(3, &OPS[0]).err(), Some(Reject::BadIndex));
+        let (_, first) = table.insert(3, 0).unwrap();
+        assert_eq!(table.insert(3, 0).err(), Some(Reject::BadIndex));
         assert!(table.find(first).is_some());
-        assert!(table.remove(3).is_some());
-        assert!(table.remove(3).is_none());
+        table.remove(3);
         assert!(table.find(first).is_none());
-        let (_, second) = table.insert(3, &OPS[0]).unwrap();
+        assert_eq!(table.live(), 0);
+        table.remove(3);
+        assert_eq!(table.live(), 0);
+        let (_, second) = table.insert(3, 0).unwrap();
         assert_ne!(first, second);
     }
 
     #[test]
     fn an_index_out_of_range_and_internal_user_data_are_nobodys() {
         let mut table = InFlight::default();
-        assert_eq!(table.insert(IN_FLIGHT_MAX, &OPS[0]).err(), Some(Reject::BadIndex));
+        assert_eq!(table.insert(IN_FLIGHT_MAX, 0).err(), Some(Reject::BadIndex));
         assert!(table.find(INTERNAL).is_none());
         assert!(table.find(NO_TARGET).is_none());
         assert!(table.find(u64::MAX).is_none());
@@ -211,9 +223,8 @@ mod tests {
             let mut dead: Vec<u64> = Vec::new();
             for (index, action, sequence) in steps {
                 match action {
-                    0 => match table.insert(index, &OPS[0]) {
-                        Ok((entry, user_data)) => {
-                            entry.sequence = sequence;
+                    0 => match table.insert(index, sequence) {
+                        Ok((_, user_data)) => {
                             prop_assert!(!dead.contains(&user_data));
                             prop_assert!(live.insert(index, (user_data, sequence)).is_none());
                         }
@@ -223,9 +234,8 @@ mod tests {
                         }
                     },
                     1 => {
-                        let removed = table.remove(index).is_some();
+                        table.remove(index);
                         let known = live.remove(&index);
-                        prop_assert_eq!(removed, known.is_some());
                         dead.extend(known.map(|(user_data, _)| user_data));
                     }
                     _ => {

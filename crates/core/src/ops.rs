@@ -331,6 +331,28 @@ static ROW_BY_OPCODE: [u8; 256] = {
     rows
 };
 
+/// Operations that have neither file nor memory nor target: nothing to look up, nothing to pin.
+static NAMES_NOTHING: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut row = 0;
+    while row < OPS.len() {
+        let op = &OPS[row];
+        table[op.opcode as usize] = matches!(op.fd, Fd::None)
+            && matches!((op.off, op.addr), (Wide::Zero, Wide::Zero))
+            && matches!(op.file_index, FileIndex::Zero)
+            && !op.buffer_select;
+        row += 1;
+    }
+    table
+};
+
+impl OpSpec {
+    #[inline]
+    pub fn names_nothing(&self) -> bool {
+        NAMES_NOTHING[usize::from(self.opcode)]
+    }
+}
+
 #[inline]
 pub fn spec(opcode: u8) -> Option<&'static OpSpec> {
     match ROW_BY_OPCODE[opcode as usize] {

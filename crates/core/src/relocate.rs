@@ -63,8 +63,42 @@ impl Address {
     }
 }
 
+/// The parts of a record that relocation decides, as 64-bit words: SQEs are copied by wide loads, which stall when
+/// they have to wait for narrower stores. The rest goes to the kernel as it is.
+pub struct Relocated {
+    /// Opcode, flags, ioprio, fd.
+    head: u64,
+    off: u64,
+    address: u64,
+    user_data: u64,
+    /// Buffer index or group, personality, file index.
+    buffers: u64,
+}
+
+impl Relocated {
+    /// The 64 bytes for the kernel.
+    #[inline(always)]
+    pub fn lanes(&self, record: &Words) -> [u64; 8] {
+        // The last two are refused unless they are zero (`check_bits`).
+        [
+            self.head,
+            self.off,
+            self.address,
+            wide(record, 6),
+            self.user_data,
+            self.buffers,
+            0,
+            0,
+        ]
+    }
+}
+
+fn pair(low: u32, high: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
 fn wide(words: &Words, at: usize) -> u64 {
-    u64::from(words[at + 1]) << 32 | u64::from(words[at])
+    pair(words[at], words[at + 1])
 }
 
 fn set_wide(words: &mut Words, at: usize, value: u64) {
@@ -78,6 +112,17 @@ const ADDR: usize = 4;
 impl Tables {
     /// Checks and relocates one record, and enters it into the in-flight table. Changes nothing when it refuses.
     pub fn admit(&mut self, record: &Words, supported: &[bool; 256]) -> Result<Words, Reject> {
+        let relocated = self.relocate(record, supported)?;
+        let mut words = [0; RECORD_WORDS];
+        for (at, lane) in relocated.lanes(record).into_iter().enumerate() {
+            set_wide(&mut words, at * 2, lane);
+        }
+        Ok(words)
+    }
+
+    /// As `admit`, answering only what changes. Operations that name nothing but themselves take the short way.
+    #[inline(always)]
+    pub fn relocate(&mut self, record: &Words, supported: &[bool; 256]) -> Result<Relocated, Reject> {
         let opcode = record[0] as u8;
         let spec = ops::spec(opcode).ok_or(Reject::UnknownOperation)?;
         if !supported[usize::from(opcode)] {
@@ -85,39 +130,54 @@ impl Tables {
         }
         let flags = record[0] >> 8 & 0xff;
         check_bits(spec, record, flags)?;
-        let mut words = *record;
-        words[1] = self.fd(spec, record, flags)?;
+        if !spec.names_nothing() {
+            return self.relocate_names(spec, record, flags);
+        }
+        if wide(record, OFF) | wide(record, ADDR) | u64::from(record[11]) != 0
+            || !matches!(record[1], 0 | u32::MAX)
+        {
+            return Err(Reject::BadField);
+        }
+        let (_, user_data) = self.in_flight.insert(record[8], record[9])?;
+        Ok(Relocated {
+            head: wide(record, 0),
+            off: 0,
+            address: 0,
+            user_data,
+            buffers: wide(record, 10),
+        })
+    }
+
+    #[inline(never)]
+    fn relocate_names(&mut self, spec: &OpSpec, record: &Words, flags: u32) -> Result<Relocated, Reject> {
+        let fd = self.fd(spec, record, flags)?;
         let (off, off_pin) = self.off(spec, record)?;
-        set_wide(&mut words, OFF, off);
         let group = if flags & SQE_BUFFER_SELECT != 0 {
             record[10] as u16
         } else {
             NO_GROUP
         };
         let address = self.address(spec, record, flags)?;
-        set_wide(&mut words, ADDR, address.value);
-        if let Some((opcode, buffer_index)) = address.fixed {
-            words[0] = words[0] & !0xff | u32::from(opcode);
-            words[10] = words[10] & !0xffff | u32::from(buffer_index);
-        }
-
+        let (opcode, buffer_index) = match address.fixed {
+            Some((opcode, index)) => (opcode, u32::from(index)),
+            None => (record[0] as u8, record[10] & 0xffff),
+        };
         let (file_index, file) = self.begin_file_effect(spec, record[11])?;
-        words[11] = file_index;
         if group != NO_GROUP
             && let Err(reject) = self.groups.pin(group)
         {
             self.end_file_effect(file, false, 0);
             return Err(reject);
         }
-        let (index, sequence) = (record[8], record[9]);
-        match self.in_flight.insert(index, spec) {
+        let index = record[8];
+        let user_data = match self.in_flight.insert(index, record[9]) {
             Ok((entry, user_data)) => {
-                entry.sequence = sequence;
+                entry.holds = true;
                 entry.pins = [address.pin, off_pin];
                 entry.group = group;
                 entry.file = file;
                 entry.vectors = address.vectors;
-                set_wide(&mut words, 8, user_data);
+                user_data
             }
             Err(reject) => {
                 if group != NO_GROUP {
@@ -126,14 +186,24 @@ impl Tables {
                 self.end_file_effect(file, false, 0);
                 return Err(reject);
             }
-        }
+        };
         for pin in [address.pin, off_pin] {
             if pin != NO_ARENA {
                 self.arenas.pin(pin);
             }
         }
-        self.pin_vectors(index);
-        Ok(words)
+        if spec.addr == Wide::Iovecs {
+            self.pin_vectors(index);
+        }
+        let head = pair(record[0] & !0xff | u32::from(opcode), fd);
+        let buffers = pair(record[10] & !0xffff | buffer_index, file_index);
+        Ok(Relocated {
+            head,
+            off,
+            address: address.value,
+            user_data,
+            buffers,
+        })
     }
 
     fn pin_vectors(&mut self, index: u32) {
@@ -314,14 +384,15 @@ impl Tables {
     #[inline]
     pub fn complete(&mut self, user_data: u64, res: i32, flags: u32) -> Option<CompletionRecord> {
         let (index, entry) = self.in_flight.find(user_data)?;
-        let (file, group) = (entry.file, entry.group);
-        let extra = if file == FileEffect::None {
-            0
-        } else {
-            self.end_file_effect(file, res >= 0, res)
-        };
-        if let Some(id) = cqueue::buffer_select(flags) {
-            self.groups.lend(group, id);
+        let mut extra = 0;
+        if entry.holds {
+            let (file, group) = (entry.file, entry.group);
+            if file != FileEffect::None {
+                extra = self.end_file_effect(file, res >= 0, res);
+            }
+            if let Some(id) = cqueue::buffer_select(flags) {
+                self.groups.lend(group, id);
+            }
         }
         if !cqueue::more(flags)
             && let Some(held) = self.in_flight.remove(index)

@@ -6,7 +6,7 @@ use crate::relocate::{SQE_HARDLINK, SQE_LINK, Tables, Words};
 use crate::setup::{self, Config, Flag};
 use crate::shared::{CompletionRecord, EXTRA_IS_LOCAL, RECORD_WORDS, Shared, Word};
 use crate::{inflight, ops};
-use io_uring::squeue::Entry;
+use io_uring::squeue::{Entry, SubmissionQueue};
 use io_uring::{IoUring, Probe, opcode, types};
 use std::collections::VecDeque;
 use std::io;
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 /// Completion records in the shared block; more than that stay in the kernel's queue until JavaScript has read some.
 const COMPLETION_BLOCK_MAX: u32 = 4096;
 const COMPLETION_BLOCK_MIN: u32 = 64;
+const USER_DATA_LANE: usize = 4;
 
 #[derive(Clone, Copy, Default)]
 pub struct Stats {
@@ -45,10 +46,11 @@ pub struct Ring {
 /// SAFETY-relevant layout: an `Entry` is `repr(C)` over the kernel's 64-byte SQE (io-uring/src/squeue.rs).
 const _: () = assert!(size_of::<Entry>() == RECORD_WORDS * 4);
 
-fn entry(words: Words) -> Entry {
+#[inline(always)]
+fn entry(lanes: [u64; 8]) -> Entry {
     // SAFETY: both are 64 bytes of plain integers without invalid values, and any bit pattern is an SQE; that
-    // its pointers are good is what `Tables::admit` made sure of.
-    unsafe { std::mem::transmute::<Words, Entry>(words) }
+    // its pointers are good is what `Tables::relocate` made sure of.
+    unsafe { std::mem::transmute::<[u64; 8], Entry>(lanes) }
 }
 
 impl Ring {
@@ -115,55 +117,52 @@ impl Ring {
             stats,
             ..
         } = self;
-        shared.drain_recycled(|group, id| {
-            tables.groups.give_back(group, id);
-        });
-        let mut left = shared.prepared();
-        if left == 0 {
+        if shared.get(Word::RecycleCount) > 0 {
+            shared.drain_recycled(|group, id| {
+                tables.groups.give_back(group, id);
+            });
+        }
+        let prepared = shared.prepared();
+        if prepared == 0 {
             return 0;
         }
         let mut queue = io.submission();
-        let mut taken = 0;
-        while left > 0 {
-            let record = shared.peek_record(0);
-            let length = if is_linked(&record) {
-                chain_length(shared, left)
-            } else {
-                1
-            };
-            if queue.capacity() - queue.len() < length as usize
-                && (length as usize) <= queue.capacity()
-                && !*closing
-            {
+        let (mut taken, mut submitted) = (0, 0);
+        while taken < prepared {
+            let record = shared.record(taken);
+            if *closing {
+                refuse(shared, local, (taken, 1), 0, Reject::Closed);
+                taken += 1;
+                continue;
+            }
+            if is_linked(record) {
+                let length = chain_length(shared, taken, prepared);
+                if queue.capacity() - queue.len() < length as usize && length as usize <= queue.capacity() {
+                    break;
+                }
+                match admit_chain(shared, tables, supported, (taken, length), &mut queue) {
+                    None => submitted += length,
+                    Some((culprit, reject)) => refuse(shared, local, (taken, length), culprit, reject),
+                }
+                taken += length;
+                continue;
+            }
+            if queue.is_full() {
                 break;
             }
-            let refused = if *closing {
-                Some((0, Reject::Closed))
-            } else if length as usize > queue.capacity() {
-                Some((0, Reject::ChainTooLong))
-            } else if length == 1 {
-                match tables.admit(&record, supported) {
-                    Ok(words) => {
-                        // SAFETY: `admit` checked every pointer and pinned what they name until the last completion.
-                        unsafe { queue.push(&entry(words)) }.expect("room was checked");
-                        None
-                    }
-                    Err(reject) => Some((0, reject)),
+            match tables.relocate(record, supported) {
+                Ok(relocated) => {
+                    // SAFETY: `relocate` checked every pointer and pinned what they name until the last completion.
+                    unsafe { queue.push(&entry(relocated.lanes(record))) }.expect("room was checked");
+                    submitted += 1;
                 }
-            } else {
-                admit_chain(shared, tables, supported, length, |words| {
-                    // SAFETY: as above.
-                    unsafe { queue.push(&entry(words)) }.expect("room was checked");
-                })
-            };
-            match refused {
-                None => stats.submitted += u64::from(length),
-                Some((culprit, reject)) => refuse(shared, local, length, culprit, reject),
+                Err(reject) => refuse(shared, local, (taken, 1), 0, reject),
             }
-            shared.take_records(length);
-            taken += length;
-            left -= length;
+            taken += 1;
         }
+        drop(queue);
+        shared.take_records(taken);
+        stats.submitted += u64::from(submitted);
         taken
     }
 
@@ -197,14 +196,15 @@ impl Ring {
                     return Err(error);
                 }
             }
-            self.reap();
-            let still_queued = self.io.submission().len();
-            taken += self.stage();
-            let progressed = still_queued < queued;
+            let left = self.io.submission().len();
             // With SQPOLL the kernel's thread empties the queue in its own time.
-            if self.io.params().is_setup_sqpoll() || !progressed || self.io.submission().is_empty() {
+            if self.io.params().is_setup_sqpoll()
+                || (left == 0 && self.shared.prepared() == 0)
+                || left >= queued.max(1)
+            {
                 break;
             }
+            taken += self.stage();
         }
         self.reap();
         Ok(taken)
@@ -266,17 +266,20 @@ impl Ring {
                 shared.push_completion(completion);
             }
         }
-        let mut room = shared.completion_room();
         let mut queue = io.completion();
-        while room > 0 {
-            let Some(cqe) = queue.next() else { break };
-            stats.completed += 1;
-            if let Some(completion) = tables.complete(cqe.user_data(), cqe.result(), cqe.flags()) {
-                shared.push_completion(completion);
-                room -= 1;
+        let mut completed = 0;
+        shared.push_completions(|| {
+            loop {
+                let cqe = queue.next()?;
+                completed += 1;
+                let completion = tables.complete(cqe.user_data(), cqe.result(), cqe.flags());
+                if completion.is_some() {
+                    return completion;
+                }
             }
-        }
+        });
         drop(queue);
+        stats.completed += completed;
         if tables.arenas.has_dead() {
             tables.arenas.sweep(&io.submitter());
         }
@@ -352,12 +355,12 @@ fn is_linked(record: &Words) -> bool {
     record[0] >> 8 & (SQE_LINK | SQE_HARDLINK) != 0
 }
 
-/// Records up to and including the first that is not linked to the next.
-fn chain_length(shared: &Shared, prepared: u32) -> u32 {
-    let linked = (0..prepared)
-        .take_while(|ahead| is_linked(&shared.peek_record(*ahead)))
+/// Records from `first` on, up to and including the first that is not linked to the next.
+fn chain_length(shared: &Shared, first: u32, prepared: u32) -> u32 {
+    let linked = (first..prepared)
+        .take_while(|at| is_linked(shared.record(*at)))
         .count() as u32;
-    (linked + 1).min(prepared)
+    (linked + 1).min(prepared - first)
 }
 
 /// Admits a whole chain or nothing of it; answers the link that was refused.
@@ -365,22 +368,29 @@ fn admit_chain(
     shared: &Shared,
     tables: &mut Tables,
     supported: &[bool; 256],
-    length: u32,
-    mut push: impl FnMut(Words),
+    (first, length): (u32, u32),
+    queue: &mut SubmissionQueue<'_>,
 ) -> Option<(u32, Reject)> {
-    let mut chain: Vec<Words> = Vec::with_capacity(length as usize);
+    if length as usize > queue.capacity() {
+        return Some((0, Reject::ChainTooLong));
+    }
+    let mut chain: Vec<[u64; 8]> = Vec::with_capacity(length as usize);
     for ahead in 0..length {
-        match tables.admit(&shared.peek_record(ahead), supported) {
-            Ok(words) => chain.push(words),
+        let record = shared.record(first + ahead);
+        match tables.relocate(record, supported) {
+            Ok(relocated) => chain.push(relocated.lanes(record)),
             Err(reject) => {
-                for words in chain {
-                    tables.retract(u64::from(words[9]) << 32 | u64::from(words[8]));
+                for lanes in chain {
+                    tables.retract(lanes[USER_DATA_LANE]);
                 }
                 return Some((ahead, reject));
             }
         }
     }
-    chain.into_iter().for_each(&mut push);
+    for lanes in chain {
+        // SAFETY: `relocate` checked every pointer and pinned what they name until the last completion.
+        unsafe { queue.push(&entry(lanes)) }.expect("room was checked");
+    }
     None
 }
 
@@ -388,19 +398,19 @@ fn admit_chain(
 fn refuse(
     shared: &Shared,
     local: &mut VecDeque<CompletionRecord>,
-    length: u32,
+    (first, length): (u32, u32),
     culprit: u32,
     reject: Reject,
 ) {
     for ahead in 0..length {
-        let alone = ahead == culprit || matches!(reject, Reject::Closed | Reject::ChainTooLong);
+        let alone = ahead == culprit || reject == Reject::ChainTooLong;
         let reject = if alone { reject } else { Reject::ChainBroken };
         let res = if matches!(reject, Reject::Closed | Reject::ChainBroken) {
             -libc::ECANCELED
         } else {
             -libc::EINVAL
         };
-        let index = shared.peek_record(ahead)[8];
+        let index = shared.record(first + ahead)[8];
         local.push_back(CompletionRecord {
             index,
             res,

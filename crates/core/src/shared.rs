@@ -2,7 +2,7 @@
 //! records, and the list of provided buffers that JavaScript gave back.
 //!
 //! It is written and read by one thread only (JavaScript calls Rust and waits), so plain loads and stores
-//! are enough. Rust never makes a reference into it: JavaScript holds a view of the same bytes.
+//! are enough.
 
 use crate::memory::Mapping;
 use std::io;
@@ -139,36 +139,24 @@ impl Shared {
 
     /// The record `ahead` places after the head, without taking it.
     #[inline]
-    pub fn peek_record(&self, ahead: u32) -> [u32; RECORD_WORDS] {
+    pub fn record(&self, ahead: u32) -> &[u32; RECORD_WORDS] {
         let at = self.get(Word::SqHead).wrapping_add(ahead) & self.sq_mask;
-        // SAFETY: masked into the submission records, which lie 64-byte aligned inside the mapping.
+        // SAFETY: masked into the submission records, which lie 64-byte aligned inside the mapping. Nobody writes
+        // there while the reference lives: JavaScript waits for the call to return, and Rust only reads records.
         unsafe {
-            self.mapping
+            &*self
+                .mapping
                 .start()
                 .add(self.sq_offset)
                 .cast::<[u32; RECORD_WORDS]>()
                 .add(at as usize)
-                .read()
         }
     }
 
-    /// Takes `count` records: zeroes them, so that JavaScript need write only what is not zero, and moves the head.
+    /// Takes `count` records: their places can be written again.
     #[inline]
     pub fn take_records(&self, count: u32) {
-        let head = self.get(Word::SqHead);
-        for ahead in 0..count {
-            let at = head.wrapping_add(ahead) & self.sq_mask;
-            // SAFETY: as in `peek_record`.
-            unsafe {
-                self.mapping
-                    .start()
-                    .add(self.sq_offset)
-                    .cast::<[u32; RECORD_WORDS]>()
-                    .add(at as usize)
-                    .write([0; RECORD_WORDS]);
-            }
-        }
-        self.set(Word::SqHead, head.wrapping_add(count));
+        self.set(Word::SqHead, self.get(Word::SqHead).wrapping_add(count));
     }
 
     /// Completion records written and not read yet.
@@ -184,10 +172,7 @@ impl Shared {
         self.cq_capacity() - self.unread()
     }
 
-    /// The caller has checked `completion_room`.
-    #[inline]
-    pub fn push_completion(&self, completion: CompletionRecord) {
-        let tail = self.get(Word::CqTail);
+    fn write_completion(&self, tail: u32, completion: CompletionRecord) {
         let at = (tail & self.cq_mask) as usize;
         let words = [
             completion.index,
@@ -202,9 +187,30 @@ impl Shared {
                 .add(self.cq_offset)
                 .cast::<[u32; COMPLETION_WORDS]>()
                 .add(at)
-                .write(words)
-        };
-        self.set(Word::CqTail, tail.wrapping_add(1));
+                .write(words);
+        }
+    }
+
+    /// Adds completion records while there is room and `next` has one.
+    #[inline]
+    pub fn push_completions(&self, mut next: impl FnMut() -> Option<CompletionRecord>) {
+        let mut tail = self.get(Word::CqTail);
+        let mut room = self.completion_room();
+        while room > 0 {
+            let Some(completion) = next() else { break };
+            self.write_completion(tail, completion);
+            tail = tail.wrapping_add(1);
+            room -= 1;
+        }
+        self.set(Word::CqTail, tail);
+    }
+
+    /// Adds one completion record; the caller has checked `completion_room`.
+    pub fn push_completion(&self, completion: CompletionRecord) {
+        self.push_completions({
+            let mut completion = Some(completion);
+            move || completion.take()
+        });
     }
 
     /// Takes the oldest unread completion record; used when no JavaScript is left to read it.
@@ -292,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn taken_records_are_zero_when_their_place_comes_round_again() {
+    fn a_taken_record_makes_room_for_the_next() {
         let shared = Shared::new(2, 2).unwrap();
         // SAFETY: the first submission record lies at offsets()[0] inside the mapping.
         unsafe {
@@ -303,11 +309,11 @@ mod tests {
                 .cast::<u32>()
                 .write(7)
         };
-        shared.set(Word::SqTail, 1);
-        assert_eq!(shared.peek_record(0)[0], 7);
+        shared.set(Word::SqTail, 2);
+        assert_eq!(shared.record(0)[0], 7);
         shared.take_records(1);
-        assert_eq!(shared.prepared(), 0);
-        shared.set(Word::SqTail, 3);
-        assert_eq!(shared.peek_record(1)[0], 0);
+        assert_eq!(shared.prepared(), 1);
+        assert_eq!(shared.record(0)[0], 0);
+        assert_eq!(shared.record(1)[0], 7);
     }
 }
