@@ -121,19 +121,12 @@ export class BufferRing {
   }
 
   /** @internal */
-  assertUsable(ring: unknown): void {
-    if (this.ring !== ring) {
-      throw new UringError(
-        'ERR_URING_FOREIGN_RING',
-        'this buffer ring belongs to another ring: register one on each',
-      );
-    }
-    if (this.#unregistered) {
-      throw new UringError(
-        'ERR_URING_STALE_HANDLE',
-        `buffer group ${this.group} was unregistered: register a new one`,
-      );
-    }
+  assertRegistered(): void {
+    if (!this.#unregistered) return;
+    throw new UringError(
+      'ERR_URING_STALE_HANDLE',
+      `buffer group ${this.group} was unregistered: register a new one`,
+    );
   }
 
   /**

@@ -51,7 +51,8 @@ export {
   send,
   type TransferOptions,
 } from './ops/socket.ts';
-export { Ring, type RingOptions, type RingStats } from './ring.ts';
+export { Ring, type RingStats } from './ring.ts';
+export type { RingOptions } from './ring-options.ts';
 export type { CompletionCallback } from './runtime/engine.ts';
 export type { MultishotStream } from './runtime/multishot.ts';
 export { Stats } from './stats.ts';

@@ -7,54 +7,18 @@ import { Word } from './generated/abi.ts';
 import { type Op, opInfo } from './generated/ops.ts';
 import { Allocator } from './memory/allocator.ts';
 import { type AnyOperation, checkSqeFlags, Operation } from './operation.ts';
-import { type Layout, type NativeRing, native, type OpenOptions } from './platform/native.ts';
+import type { Layout, NativeRing } from './platform/native.ts';
+import { openRing, type RingOptions } from './ring-options.ts';
 import { Attached } from './runtime/attached.ts';
 import { type CompletionCallback, Engine, type Handler } from './runtime/engine.ts';
 import { MultishotStream, type StreamOwner } from './runtime/multishot.ts';
 import { PromiseSettler } from './runtime/promise.ts';
-import {
-  checkBoolean,
-  checkFunction,
-  checkInteger,
-  checkOptions,
-  checkPowerOfTwo,
-  UINT32_MAX,
-} from './validate.ts';
+import { checkFunction, checkInteger, checkOptions } from './validate.ts';
 
-const ENTRIES_MAX = 32_768;
-const CQ_ENTRIES_MAX = 65_536;
-/** Room for completions that come faster than the event loop turns; 16 bytes each. */
-const CQ_ENTRIES_DEFAULT = 4096;
 /** The largest arena: offsets in operation records have 32 bits. */
 const ALLOC_BYTES_MAX = 2 ** 31;
 /** An operation that was on its way between two queues escapes a cancel request, so close asks again. */
 const CANCEL_AGAIN_MS = 50;
-
-/** How to open a ring. */
-export interface RingOptions {
-  /** Size of the submission queue, a power of two from 1 to 32,768. Default 256. */
-  entries?: number;
-  /**
-   * Size of the completion queue, a power of two from `entries` to 65,536. It is also how many operations the event
-   * loop keeps in flight; more wait their turn. Default 4096, or `entries` if that is more.
-   */
-  cqEntries?: number;
-  /**
-   * Let a kernel thread poll the submission queue, so that submitting takes no system call while it is awake. It
-   * sleeps after `idleMs` without work (default 1000) and may be bound to one `cpu`. It burns a core while awake:
-   * one for each ring is rarely worth it. Since Linux 5.13 without privileges.
-   */
-  sqpoll?: { idleMs?: number; cpu?: number };
-  /** Busy-poll for completions: O_DIRECT reads and writes on devices with poll queues only. */
-  iopoll?: boolean;
-  /** Share the worker threads of another ring. */
-  attachTo?: Ring;
-  /**
-   * How the kernel runs completions: `'defer'` (the default) when the ring is entered, `'coop'` also at any other
-   * system call. The kernel's support decides in the end: see `ring.setupFlags`.
-   */
-  taskrun?: 'defer' | 'coop';
-}
 
 /** Counters of a ring since it was opened. */
 export interface RingStats {
@@ -86,41 +50,6 @@ const forgotten = new FinalizationRegistry((ring: NativeRing) => {
   );
   ring.close();
 });
-
-function openRing(options: RingOptions): NativeRing {
-  checkOptions('options', options);
-  const entries = checkPowerOfTwo('options.entries', options.entries ?? 256, 1, ENTRIES_MAX);
-  const cqDefault = Math.max(CQ_ENTRIES_DEFAULT, entries);
-  const cqEntries = checkPowerOfTwo(
-    'options.cqEntries',
-    options.cqEntries ?? cqDefault,
-    entries,
-    CQ_ENTRIES_MAX,
-  );
-  const open: OpenOptions = {
-    entries,
-    cqEntries,
-    iopoll: checkBoolean('options.iopoll', options.iopoll ?? false),
-    coop: options.taskrun === 'coop',
-  };
-  if (options.taskrun !== undefined && options.taskrun !== 'coop' && options.taskrun !== 'defer') {
-    throw invalidType('options.taskrun', "'defer' or 'coop'", options.taskrun);
-  }
-  if (options.sqpoll !== undefined) {
-    checkOptions('options.sqpoll', options.sqpoll);
-    open.sqpollIdleMs = checkInteger('options.sqpoll.idleMs', options.sqpoll.idleMs ?? 1000, 0, UINT32_MAX);
-    const cpu = options.sqpoll.cpu;
-    if (cpu !== undefined) open.sqpollCpu = checkInteger('options.sqpoll.cpu', cpu, 0, UINT32_MAX);
-  }
-  if (options.attachTo !== undefined) {
-    if (!(options.attachTo instanceof Ring))
-      throw invalidType('options.attachTo', 'a Ring', options.attachTo);
-    open.attachTo = options.attachTo.fd;
-  }
-  const ring = native().open(open);
-  if (typeof ring === 'number') throw systemError(ring, 'io_uring_setup');
-  return ring;
-}
 
 /**
  * An io_uring of its own: a submission queue, a completion queue, and what is registered with them.
@@ -161,7 +90,7 @@ export class Ring {
    * two or too large, and the kernel's error when it refuses what was asked for
    */
   constructor(options: RingOptions = {}) {
-    this.#native = openRing(options);
+    this.#native = openRing(options, (ring) => (ring instanceof Ring ? ring.fd : undefined));
     const layout = this.#native.layout();
     if (layout === null) throw new UringError('ERR_URING_CLOSED', 'the ring closed while it was opened');
     this.#layout = layout;

@@ -1,5 +1,5 @@
 import type { NativeRing } from '../platform/native.ts';
-import { createArena } from './arena.ts';
+import { createArena, viewOf } from './arena.ts';
 
 /** Arenas that small buffers are cut from. */
 const ARENA_BYTES = 1 << 20;
@@ -32,7 +32,7 @@ export class Allocator {
 
   alloc(sizeBytes: number): Buffer {
     if (sizeBytes >= OWN_ARENA_BYTES) {
-      return Buffer.from(createArena(this.#native, this.#ring, sizeBytes, true), 0, sizeBytes);
+      return viewOf(createArena(this.#native, this.#ring, sizeBytes, true), 0, sizeBytes);
     }
     const align = alignment(sizeBytes);
     let start = Math.ceil(this.#used / align) * align;
@@ -42,6 +42,6 @@ export class Allocator {
       start = 0;
     }
     this.#used = start + sizeBytes;
-    return Buffer.from(this.#arena, start, sizeBytes);
+    return viewOf(this.#arena, start, sizeBytes);
   }
 }

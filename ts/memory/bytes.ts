@@ -9,14 +9,16 @@ export const TRANSFER_BYTES_MAX = 0x7fff_f000;
 /** The bytes of a buffer, as a view; an ArrayBuffer stands for all of its bytes. */
 export function checkBytes(name: string, value: unknown, empty: 'allowed' | 'refused'): Uint8Array {
   const bytes = toBytes(name, value);
-  if (bytes.byteLength > TRANSFER_BYTES_MAX) {
+  // `length`, not `byteLength`: the same for bytes, and inlined by V8 where the other is a call.
+  const sizeBytes = bytes.length;
+  if (sizeBytes > TRANSFER_BYTES_MAX) {
     throw outOfRange(
       `${name}.byteLength`,
       `<= ${TRANSFER_BYTES_MAX} (the most one operation moves)`,
-      bytes.byteLength,
+      sizeBytes,
     );
   }
-  if (bytes.byteLength === 0 && empty === 'refused') {
+  if (sizeBytes === 0 && empty === 'refused') {
     throw invalidValue(name, 'is empty (or detached): give it at least one byte');
   }
   return bytes;

@@ -1,5 +1,5 @@
 import type { NativeRing } from '../platform/native.ts';
-import { arenaOf, createArena } from './arena.ts';
+import { arenaOf, createArena, viewOf } from './arena.ts';
 
 /** Blocks up to this size are cut from common arenas, larger ones have an arena each. */
 const SHARED_BLOCK_MAX = 1 << 16;
@@ -79,7 +79,7 @@ export class Staging {
   }
 
   #cut(arena: ArrayBuffer, start: number, sizeLog2: number): StagedBlock {
-    const handle = arenaOf(arena)?.handle ?? 0;
-    return new StagedBlock(handle, start, Buffer.from(arena, start, 2 ** sizeLog2), sizeLog2);
+    const view = viewOf(arena, start, 2 ** sizeLog2);
+    return new StagedBlock(arenaOf(view)?.handle ?? 0, start, view, sizeLog2);
   }
 }

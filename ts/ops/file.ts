@@ -87,7 +87,7 @@ export function write(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operat
 
 /**
  * As {@link read}, but insists on registered memory: fails with `ERR_URING_NOT_REGISTERED` when the buffer is not
- * from `ring.alloc()`, or when its arena could not be registered (see `ring.report().unregisteredBytes`). Since Linux 5.1.
+ * from `ring.alloc()`, or when its arena could not be registered (see `ring.stats().unregisteredBytes`). Since Linux 5.1.
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_read_fixed.3.html io_uring_prep_read_fixed(3)}
  * @example

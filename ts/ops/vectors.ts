@@ -41,7 +41,7 @@ export class VectorPayload implements Payload {
     let copyAt = this.#views.length * ENTRY_BYTES;
     this.#views.forEach((view, at) => {
       const length = this.#lengths[at] ?? 0;
-      const arena = arenaOf(view.buffer);
+      const arena = arenaOf(view);
       const own = arena !== undefined && arena.ring === ring && view.byteLength === length;
       block.view.writeUInt32LE(own ? view.byteOffset : block.offset + copyAt, at * ENTRY_BYTES);
       block.view.writeUInt32LE(own ? arena.handle : block.handle, at * ENTRY_BYTES + 4);

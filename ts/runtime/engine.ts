@@ -153,9 +153,9 @@ export class Engine {
     const memory = operation.memory;
     operation.buffers?.assertRegistered();
     if (memory !== undefined) {
-      const sizeBytes = memory.byteLength;
+      const sizeBytes = memory.length;
       record[base + 6] = sizeBytes;
-      const arena = arenaOf(memory.buffer);
+      const arena = arenaOf(memory);
       if (arena !== undefined && arena.ring === this.#ring) {
         if (operation.needsRegistered && !arena.registered) throw notRegistered();
         record[base + 4] = memory.byteOffset;
@@ -317,8 +317,8 @@ function call(handler: Handler, completion: Completion): void {
 
 function copyOut(memory: Uint8Array, staged: Uint8Array, bytes: number): void {
   // The buffer may have been detached or shrunk meanwhile: principle 1 is that this hurts nobody.
-  if (memory.byteLength < bytes) throw detached(bytes);
-  memory.set(bytes === staged.byteLength ? staged : staged.subarray(0, bytes));
+  if (memory.length < bytes) throw detached(bytes);
+  memory.set(bytes === staged.length ? staged : staged.subarray(0, bytes));
 }
 
 /** A stale handle shows only in the kernel's EBADF when the slot was emptied after submission. */
