@@ -1,4 +1,5 @@
 import { outOfRange, systemError, UringError } from './errors.ts';
+import { labelArena } from './memory/arena.ts';
 import type { NativeRing } from './platform/native.ts';
 import { checkInteger, checkPowerOfTwo } from './validate.ts';
 
@@ -63,6 +64,8 @@ export class BufferRing {
     if (typeof made === 'number') throw systemError(made, 'io_uring_register');
     this.group = made.group;
     this.#memory = made.memory;
+    // So that what arrived can be sent on without a copy.
+    labelArena(made.memory, { ring, handle: made.handle, registered: false });
   }
 
   /** Buffers that are out: lent to you and not released. */

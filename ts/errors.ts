@@ -53,9 +53,13 @@ const MORE_ERRNOS: ReadonlyMap<number, readonly [name: string, message: string]>
   [133, ['EHWPOISON', 'memory page has hardware error']],
 ]);
 
+/** libuv's table; Node makes a new one for every call. */
+let systemErrors: ReadonlyMap<number, readonly [name: string, message: string]> | undefined;
+
 /** The name and the meaning of an errno, given as a positive number. */
 export function describeErrno(errno: number): readonly [name: string, message: string] {
-  return getSystemErrorMap().get(-errno) ?? MORE_ERRNOS.get(errno) ?? [`E${errno}`, `unknown error ${errno}`];
+  systemErrors ??= getSystemErrorMap();
+  return systemErrors.get(-errno) ?? MORE_ERRNOS.get(errno) ?? [`E${errno}`, `unknown error ${errno}`];
 }
 
 /** The error for a negative result of the kernel. */

@@ -1,11 +1,11 @@
-import { outOfRange, systemError, UringError } from './errors.ts';
+import { invalidType, outOfRange, systemError, UringError } from './errors.ts';
 import type { NativeRing } from './platform/native.ts';
 import { checkInteger } from './validate.ts';
 
 /** Slot and generation in one number, as `crates/core/src/files.rs` has it. */
 const GENERATION_SHIFT = 20;
 /** IORING_MAX_FIXED_FILES. */
-const SLOTS_MAX = 1 << GENERATION_SHIFT;
+export const SLOTS_MAX: number = 1 << GENERATION_SHIFT;
 
 /** @internal What a table needs of its ring. */
 export interface FileTableOwner {
@@ -123,12 +123,7 @@ function registerError(errno: number, total: number): UringError {
 
 /** @internal */
 export function assertOwnFile(file: FixedFile, ring: unknown): void {
-  if (!(file instanceof FixedFile)) {
-    throw new UringError(
-      'ERR_URING_STALE_HANDLE',
-      'not a registered file: use what set, alloc or a direct open gave',
-    );
-  }
+  if (!(file instanceof FixedFile)) throw invalidType('file', 'a FixedFile', file);
   if (file.ring !== ring) {
     const message =
       'this registered file belongs to another ring: slots are private to the ring they were set on';

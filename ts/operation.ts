@@ -1,5 +1,5 @@
 import type { BufferRing } from './buffer-ring.ts';
-import { invalidType, UringError } from './errors.ts';
+import { invalidType, outOfRange, UringError } from './errors.ts';
 import { FixedFile } from './files.ts';
 import { SQE_FLAGS_ALLOWED, SqeFlags } from './flags.ts';
 import type { StagedBlock } from './memory/staging.ts';
@@ -56,77 +56,96 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
   readonly opcode: number;
   /** File offset, or -1 for the file's own position; other operations keep another 64-bit number here. */
   offset = 0;
-  /** @internal */ sqeFlags = 0;
-  /** @internal */ ioprio = 0;
-  /** @internal */ file: Fd = -1;
+
+  // Words of the record, as the engine writes them.
+  /** @internal Opcode, submission flags, priority. */ head: number;
+  /** @internal A descriptor, or the handle of a registered file. */ fd = -1;
   /** @internal */ length = 0;
   /** @internal */ opFlags = 0;
-  /** @internal */ fileIndex: number | FixedFile = 0;
-  /** @internal */ personality = 0;
+  /** @internal Buffer group and personality. */ group = 0;
+  /** @internal */ fileIndex = 0;
+
+  // What the engine puts into memory that Rust owns, at most one of them.
   /** @internal */ memory: Uint8Array | undefined = undefined;
   /** @internal */ access: Access = 'kernelReads';
-  /** @internal */ needsRegistered = false;
-  /** @internal */ buffers: BufferRing | undefined = undefined;
   /** @internal */ payload: Payload | undefined = undefined;
   /** @internal */ target: CancelTarget | undefined = undefined;
-  /** @internal `file` is what to look for, not what to work on. */ matchesFile = false;
-  /** @internal */ path: string | undefined = undefined;
-  /** @internal errno that counts as success (a timer that expires says ETIME). */ successErrno = 0;
-  /** @internal */ decode: ((outcome: Outcome) => T) | undefined = undefined;
-  /** @internal what to do with a result that nobody takes. */
-  discard: ((result: T) => void) | undefined = undefined;
-  /** @internal a multishot operation that ends without an error is started again. */ rearms = false;
+  /** @internal */ buffers: BufferRing | undefined = undefined;
+  /** @internal One of the above is there. */ hasArguments = false;
 
-  // What is the same for every run, worked out at the first (`seal`).
-  /** @internal Opcode, submission flags, priority. */ head = 0;
-  /** @internal */ sealed = false;
-  /** @internal */ fdWord = 0;
-  /** @internal Buffer group and personality. */ groupWord = 0;
-  /** @internal */ fileIndexWord = 0;
   /** @internal The ring that its registered files and buffers belong to, if it has any. */
   owner: unknown = undefined;
-  /** @internal There is memory, a payload or a target to write as well, or a buffer ring to check. */
-  hasArguments = false;
+  /** @internal For errors. */ path: string | undefined = undefined;
+  /** @internal errno that counts as success (a timer that expires says ETIME). */ successErrno = 0;
+  /** @internal */ decode: ((outcome: Outcome) => T) | undefined = undefined;
 
-  /** @internal Works out the words of the record that do not change between runs. */
-  seal(): void {
-    const { file, fileIndex, buffers } = this;
-    let flags = this.sqeFlags;
-    this.fdWord = typeof file === 'number' ? file : file.handle;
-    this.fileIndexWord = typeof fileIndex === 'number' ? fileIndex | 0 : fileIndex.handle + 1;
-    if (typeof file !== 'number') {
-      if (!this.matchesFile) flags |= SqeFlags.FIXED_FILE;
-      this.#belongsTo(file.ring);
+  constructor(opcode: number, options: OperationOptions | undefined) {
+    this.opcode = opcode;
+    this.head = opcode;
+    if (options !== undefined) {
+      checkOptions('options', options);
+      if (options.flags !== undefined) this.head |= checkSqeFlags(options.flags) << 8;
+      if (options.personality !== undefined) {
+        this.group = checkInteger('options.personality', options.personality, 0, 0xffff) << 16;
+      }
     }
-    if (typeof fileIndex !== 'number') this.#belongsTo(fileIndex.ring);
-    if (buffers !== undefined) {
-      flags |= SqeFlags.BUFFER_SELECT;
-      this.#belongsTo(buffers.ring);
+  }
+
+  /** @internal The file to work on. */
+  on(name: string, fd: unknown): this {
+    if (typeof fd === 'number') {
+      this.fd = checkInteger(name, fd, 0, 0x7fff_ffff);
+    } else {
+      this.fd = this.own(name, fd).handle;
+      this.head |= SqeFlags.FIXED_FILE << 8;
     }
-    this.groupWord = (buffers === undefined ? 0 : buffers.group) | (this.personality << 16);
-    this.head = this.opcode | (flags << 8) | (this.ioprio << 16);
-    this.hasArguments =
-      this.memory !== undefined ||
-      this.payload !== undefined ||
-      this.target !== undefined ||
-      buffers !== undefined;
-    this.sealed = true;
+    return this;
+  }
+
+  /** @internal The registered file that is given for an argument. */
+  own(name: string, fd: unknown): FixedFile {
+    if (!(fd instanceof FixedFile)) throw invalidType(name, 'a file descriptor or a FixedFile', fd);
+    this.#belongsTo(fd.ring);
+    return fd;
+  }
+
+  /** @internal */
+  priority(ioprio: number): void {
+    this.head |= ioprio << 16;
+  }
+
+  /** @internal */
+  bytes(memory: Uint8Array, access: Access): this {
+    this.memory = memory;
+    this.access = access;
+    this.hasArguments = true;
+    return this;
+  }
+
+  /** @internal */
+  arguments(payload: Payload): void {
+    this.payload = payload;
+    this.hasArguments = true;
+  }
+
+  /** @internal */
+  cancels(target: CancelTarget): void {
+    this.target = target;
+    this.hasArguments = true;
+  }
+
+  /** @internal */
+  takesFrom(buffers: BufferRing): void {
+    this.buffers = buffers;
+    this.group |= buffers.group;
+    this.head |= SqeFlags.BUFFER_SELECT << 8;
+    this.hasArguments = true;
+    this.#belongsTo(buffers.ring);
   }
 
   #belongsTo(ring: unknown): void {
     if (this.owner !== undefined && this.owner !== ring) throw foreignRing();
     this.owner = ring;
-  }
-
-  constructor(opcode: number, options: OperationOptions | undefined) {
-    this.opcode = opcode;
-    if (options !== undefined) {
-      checkOptions('options', options);
-      if (options.flags !== undefined) this.sqeFlags = checkSqeFlags(options.flags);
-      if (options.personality !== undefined) {
-        this.personality = checkInteger('options.personality', options.personality, 0, 0xffff);
-      }
-    }
   }
 }
 
@@ -138,10 +157,7 @@ export function foreignRing(): UringError {
 }
 
 /** What an `asyncCancel` looks for. */
-export type CancelTarget =
-  | { readonly operation: AnyOperation }
-  | { readonly userData: unknown }
-  | { readonly any: true };
+export type CancelTarget = { readonly operation: AnyOperation } | { readonly userData: unknown };
 
 /** An operation of whatever result and kind. */
 // biome-ignore lint/suspicious/noExplicitAny: results are invariant, so "any operation" has no other name
@@ -150,12 +166,8 @@ export type AnyOperation = Operation<any, 'single' | 'multishot'>;
 /** @internal */
 export function checkSqeFlags(flags: unknown): number {
   const value = checkInteger('flags', flags, 0, 0xff);
-  return checkInteger('flags', value, 0, value & SQE_FLAGS_ALLOWED);
-}
-
-/** @internal */
-export function checkFd(name: string, fd: unknown): Fd {
-  if (typeof fd === 'number') return checkInteger(name, fd, 0, 0x7fff_ffff);
-  if (fd instanceof FixedFile) return fd;
-  throw invalidType(name, 'a file descriptor or a FixedFile', fd);
+  if ((value & ~SQE_FLAGS_ALLOWED) !== 0) {
+    throw outOfRange('flags', 'a combination of SqeFlags (BUFFER_SELECT follows from a buffer ring)', flags);
+  }
+  return value;
 }

@@ -1,6 +1,7 @@
-import { BufferRing, type BufferRingOptions } from './buffer-ring.ts';
+import { closeSync } from 'node:fs';
+import { BufferLease, BufferRing, type BufferRingOptions } from './buffer-ring.ts';
 import type { Completion } from './completion.ts';
-import { invalidType, outOfRange, systemError, UringError } from './errors.ts';
+import { invalidType, invalidValue, outOfRange, systemError, UringError } from './errors.ts';
 import { FileTable, type FileTableOptions, FixedFile } from './files.ts';
 import { FEATURES, SqeFlags } from './flags.ts';
 import { Word } from './generated/abi.ts';
@@ -15,6 +16,8 @@ import { MultishotStream, type StreamOwner } from './runtime/multishot.ts';
 import { PromiseSettler } from './runtime/promise.ts';
 import { checkFunction, checkInteger, checkOptions } from './validate.ts';
 
+/** Where `head` has the flags that tie an operation to the next. */
+const LINKED = (SqeFlags.LINK | SqeFlags.HARDLINK) << 8;
 /** The largest arena: offsets in operation records have 32 bits. */
 const ALLOC_BYTES_MAX = 2 ** 31;
 /** An operation that was on its way between two queues escapes a cancel request, so close asks again. */
@@ -81,6 +84,7 @@ export class Ring {
   readonly #allocator: Allocator;
   readonly #streamOwner: StreamOwner;
   #files: FileTable | undefined;
+  readonly #bufferRings: BufferRing[] = [];
   #closing: Promise<void> | undefined;
   #closed = false;
   #onClosed: () => void = () => {};
@@ -361,24 +365,32 @@ export class Ring {
    *
    * A consumer that is slow makes it pause; a buffer ring whose buffers are all lent makes it wait for one.
    */
-  multishot<T>(operation: Operation<T, 'multishot'>): MultishotStream<T> {
+  multishot<T>(operation: Operation<T, 'multishot'>): MultishotStream<Exclude<T, null>> {
     this.assertOpen();
     if (!(operation instanceof Operation)) throw invalidType('operation', 'a multishot operation', operation);
-    return new MultishotStream(this.#streamOwner, operation);
+    // A null result is the end of the data, which the stream turns into its own end.
+    return new MultishotStream(this.#streamOwner, operation as Operation<Exclude<T, null>, 'multishot'>);
   }
 
   #start(operation: AnyOperation, handler: Handler, userData: unknown): void {
     if (this.#closing !== undefined) throw closedError();
     if (!(operation instanceof Operation))
       throw invalidType('operation', 'an operation, such as read(...)', operation);
+    if ((operation.head & LINKED) !== 0) {
+      // Whatever is started meanwhile, or a full queue, would come between the links.
+      throw invalidValue('operation', 'is linked to the next one: prepare chains by hand, with prepChain');
+    }
     this.#attached.start(operation, handler, userData);
   }
 
+  /** Gives up a result that nobody took: closes descriptors and slots, gives buffers back. */
   #discard(operation: AnyOperation, result: unknown): void {
     if (result instanceof FixedFile) {
       if (!this.#closed) this.#native.clearFile(result.handle);
-    } else {
-      operation.discard?.(result);
+    } else if (result instanceof BufferLease) {
+      result.release();
+    } else if (typeof result === 'number' && opInfo[operation.opcode]?.result === 'descriptor') {
+      closeSync(result);
     }
   }
 
@@ -423,7 +435,9 @@ export class Ring {
         return isClosed();
       },
     };
-    return new BufferRing(this, owner, options);
+    const buffers = new BufferRing(this, owner, options);
+    this.#bufferRings.push(buffers);
+    return buffers;
   }
 
   /** Registers the process's present credentials, for the `personality` option of operations. Since Linux 5.6. */
@@ -458,7 +472,8 @@ export class Ring {
 
   async #close(): Promise<void> {
     forgotten.unregister(this);
-    this.#attached.failPending(() => systemError(-125, 'io_uring_enter'));
+    this.#attached.failPending();
+    for (const buffers of this.#bufferRings) buffers.abandon(systemError(-125, 'io_uring_enter'));
     this.#attached.attach();
     const gone = new Promise<void>((resolve) => {
       this.#onClosed = resolve;

@@ -1,4 +1,3 @@
-import * as workers from 'node:worker_threads';
 import { systemError } from '../errors.ts';
 import type { NativeRing } from '../platform/native.ts';
 
@@ -40,10 +39,13 @@ export function viewOf(memory: ArrayBuffer, offset: number, sizeBytes: number): 
   return view;
 }
 
-/** Labels memory of an arena, and forbids to detach it where the runtime can (Node 24.15 and later). */
-function labelArena(memory: ArrayBuffer, arena: Arena): void {
+/**
+ * Labels the memory of an arena. It is not marked as untransferable: Node 24.15 to 26.10 abort at exit when an
+ * external ArrayBuffer is (v8::FromJust in Environment::RunCleanup, seen here). Detaching it costs JavaScript its
+ * view and nothing else.
+ */
+export function labelArena(memory: ArrayBuffer, arena: Arena): void {
   mark(memory, arena);
-  workers.markAsUntransferable(memory);
 }
 
 /** A new arena of its own. */

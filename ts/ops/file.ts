@@ -2,7 +2,7 @@
 import { outOfRange } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import { type Bytes, checkBytes } from '../memory/bytes.ts';
-import { type Access, checkFd, type Fd, Operation, type OperationOptions } from '../operation.ts';
+import { type Fd, Operation, type OperationOptions } from '../operation.ts';
 import { checkBoolean, checkInteger, checkOffset, UINT32_MAX } from '../validate.ts';
 import { checkVectors, VectorPayload } from './vectors.ts';
 
@@ -19,21 +19,15 @@ export interface ReadWriteOptions extends OperationOptions {
 }
 
 function readWrite(opcode: number, fd: Fd, options: ReadWriteOptions | undefined): Operation<number> {
-  const operation = new Operation<number>(opcode, options);
-  operation.file = checkFd('fd', fd);
+  const operation = new Operation<number>(opcode, options).on('fd', fd);
   operation.offset = -1;
   if (options?.offset !== undefined) operation.offset = checkOffset('options.offset', options.offset);
   if (options?.rwFlags !== undefined) {
     operation.opFlags = checkInteger('options.rwFlags', options.rwFlags, 0, UINT32_MAX);
   }
-  if (options?.ioprio !== undefined)
-    operation.ioprio = checkInteger('options.ioprio', options.ioprio, 0, 0xffff);
-  return operation;
-}
-
-function withMemory(operation: Operation<number>, buffer: Bytes, access: Access): Operation<number> {
-  operation.memory = checkBytes('buffer', buffer, 'refused');
-  operation.access = access;
+  if (options?.ioprio !== undefined) {
+    operation.priority(checkInteger('options.ioprio', options.ioprio, 0, 0xffff));
+  }
   return operation;
 }
 
@@ -59,7 +53,7 @@ function withMemory(operation: Operation<number>, buffer: Bytes, access: Access)
  * ```
  */
 export function read(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operation<number> {
-  return withMemory(readWrite(Op.read, fd, options), buffer, 'kernelWrites');
+  return readWrite(Op.read, fd, options).bytes(checkBytes('buffer', buffer, 'refused'), 'kernelWrites');
 }
 
 /**
@@ -82,7 +76,7 @@ export function read(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operati
  * ```
  */
 export function write(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operation<number> {
-  return withMemory(readWrite(Op.write, fd, options), buffer, 'kernelReads');
+  return readWrite(Op.write, fd, options).bytes(checkBytes('buffer', buffer, 'refused'), 'kernelReads');
 }
 
 /**
@@ -100,9 +94,7 @@ export function write(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operat
  * ```
  */
 export function readFixed(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operation<number> {
-  const operation = withMemory(readWrite(Op.readFixed, fd, options), buffer, 'kernelWrites');
-  operation.needsRegistered = true;
-  return operation;
+  return readWrite(Op.readFixed, fd, options).bytes(checkBytes('buffer', buffer, 'refused'), 'kernelWrites');
 }
 
 /**
@@ -119,9 +111,7 @@ export function readFixed(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Op
  * ```
  */
 export function writeFixed(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operation<number> {
-  const operation = withMemory(readWrite(Op.writeFixed, fd, options), buffer, 'kernelReads');
-  operation.needsRegistered = true;
-  return operation;
+  return readWrite(Op.writeFixed, fd, options).bytes(checkBytes('buffer', buffer, 'refused'), 'kernelReads');
 }
 
 /**
@@ -142,7 +132,7 @@ export function writeFixed(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): O
  */
 export function readv(fd: Fd, buffers: readonly Bytes[], options?: ReadWriteOptions): Operation<number> {
   const operation = readWrite(Op.readv, fd, options);
-  operation.payload = new VectorPayload(checkVectors('buffers', buffers), 'kernelWrites');
+  operation.arguments(new VectorPayload(checkVectors('buffers', buffers), 'kernelWrites'));
   return operation;
 }
 
@@ -163,7 +153,7 @@ export function readv(fd: Fd, buffers: readonly Bytes[], options?: ReadWriteOpti
  */
 export function writev(fd: Fd, buffers: readonly Bytes[], options?: ReadWriteOptions): Operation<number> {
   const operation = readWrite(Op.writev, fd, options);
-  operation.payload = new VectorPayload(checkVectors('buffers', buffers), 'kernelReads');
+  operation.arguments(new VectorPayload(checkVectors('buffers', buffers), 'kernelReads'));
   return operation;
 }
 
@@ -192,8 +182,7 @@ export interface FsyncOptions extends OperationOptions {
  * ```
  */
 export function fsync(fd: Fd, options?: FsyncOptions): Operation<void> {
-  const operation = new Operation<void>(Op.fsync, options);
-  operation.file = checkFd('fd', fd);
+  const operation = new Operation<void>(Op.fsync, options).on('fd', fd);
   operation.decode = nothing;
   if (options?.dataOnly !== undefined && checkBoolean('options.dataOnly', options.dataOnly))
     operation.opFlags = 1;

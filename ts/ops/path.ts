@@ -1,19 +1,13 @@
 // Operations that name a file by its path.
 
-import { closeSync, constants } from 'node:fs';
+import { constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { invalidType, invalidValue } from '../errors.ts';
-import { assertOwnFile, FixedFile } from '../files.ts';
+import { FixedFile, SLOTS_MAX } from '../files.ts';
+import { SqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
-import {
-  checkFd,
-  type Fd,
-  Operation,
-  type OperationOptions,
-  type Outcome,
-  type Payload,
-} from '../operation.ts';
+import { type Fd, Operation, type OperationOptions, type Outcome, type Payload } from '../operation.ts';
 import { STATX_BYTES, Stats } from '../stats.ts';
 import { checkBoolean, checkInteger, UINT32_MAX } from '../validate.ts';
 import { nothing } from './file.ts';
@@ -25,7 +19,7 @@ const AT_EMPTY_PATH = 0x1000;
 const STATX_BASIC_STATS = 0x7ff;
 const STATX_BTIME = 0x800;
 /** IORING_FILE_INDEX_ALLOC: the kernel chooses the slot. */
-const FILE_INDEX_ALLOC = 0xffff_ffff;
+const FILE_INDEX_ALLOC = -1;
 /** PATH_MAX, with the NUL at the end. */
 const PATH_BYTES_MAX = 4096;
 
@@ -128,7 +122,7 @@ export function makeDirect(
   operation: Operation<FixedFile, 'single' | 'multishot'>,
   direct: true | number,
 ): void {
-  const slot = direct === true ? undefined : checkInteger('options.direct', direct, 0, (1 << 20) - 1);
+  const slot = direct === true ? undefined : checkInteger('options.direct', direct, 0, SLOTS_MAX - 1);
   operation.fileIndex = slot === undefined ? FILE_INDEX_ALLOC : slot + 1;
   operation.decode = ({ ring, res, generation }: Outcome) => FixedFile.filled(ring, slot ?? res, generation);
 }
@@ -159,14 +153,13 @@ export function openat(
   const operation = new Operation<number | FixedFile>(Op.openat, options);
   const bytes = checkPath('path', path);
   operation.path = Buffer.from(bytes).toString();
-  operation.file = checkDirectory(options?.dirFd);
-  operation.payload = new PathPayload(bytes, 0);
+  operation.fd = checkDirectory(options?.dirFd);
+  operation.arguments(new PathPayload(bytes, 0));
   operation.opFlags = checkOpenFlags(options?.openFlags ?? 'r');
   // A mode without O_CREAT or O_TMPFILE means nothing to open(2), and O_CLOEXEC nothing to a slot (-EINVAL).
   operation.length = checkInteger('options.mode', options?.mode ?? 0o666, 0, 0o7777);
   if (options?.direct === undefined) {
     operation.opFlags |= O_CLOEXEC;
-    operation.discard = (fd) => closeSync(fd as number);
     return operation as Operation<number>;
   }
   makeDirect(operation as Operation<FixedFile>, options.direct);
@@ -193,14 +186,18 @@ export function openat(
  */
 export function close(fd: Fd, options?: OperationOptions): Operation<void> {
   const operation = new Operation<void>(Op.close, options);
-  const file = checkFd('fd', fd);
   operation.decode = nothing;
-  if (typeof file === 'number') {
-    operation.file = file;
+  const bySlot = SqeFlags.FIXED_FILE << 8;
+  if (typeof fd === 'number' && (operation.head & bySlot) !== 0) {
+    // A slot by its number, as for every other operation; closing one names it in another field.
+    operation.head &= ~bySlot;
+    operation.fd = 0;
+    operation.fileIndex = checkInteger('fd', fd, 0, SLOTS_MAX - 1) + 1;
+  } else if (typeof fd === 'number') {
+    operation.on('fd', fd);
   } else {
-    assertOwnFile(file, file.ring);
-    operation.file = 0;
-    operation.fileIndex = file;
+    operation.fd = 0;
+    operation.fileIndex = operation.own('fd', fd).handle + 1;
   }
   return operation;
 }
@@ -236,8 +233,8 @@ export function statx(path: Path, options?: StatxOptions): Operation<Stats> {
   const operation = new Operation<Stats>(Op.statx, options);
   const bytes = checkPath('path', path);
   operation.path = Buffer.from(bytes).toString();
-  operation.file = checkDirectory(options?.dirFd);
-  operation.payload = new PathPayload(bytes, STATX_BYTES);
+  operation.fd = checkDirectory(options?.dirFd);
+  operation.arguments(new PathPayload(bytes, STATX_BYTES));
   operation.length = checkInteger(
     'options.mask',
     options?.mask ?? STATX_BASIC_STATS | STATX_BTIME,

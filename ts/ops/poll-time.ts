@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { invalidType, outOfRange } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
-import { checkFd, type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
+import { type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
 import { checkInteger, UINT32_MAX } from '../validate.ts';
 import { nothing } from './file.ts';
 
@@ -26,8 +26,7 @@ function poll<K extends 'single' | 'multishot'>(
   events: number,
   options: OperationOptions | undefined,
 ): Operation<number, K> {
-  const operation = new Operation<number, K>(Op.pollAdd, options);
-  operation.file = checkFd('fd', fd);
+  const operation = new Operation<number, K>(Op.pollAdd, options).on('fd', fd);
   operation.opFlags = checkInteger('events', events, 1, UINT32_MAX);
   return operation;
 }
@@ -69,7 +68,6 @@ export function pollMultishot(
 ): Operation<number, 'multishot'> {
   const operation = poll<'multishot'>(fd, events, options);
   operation.length = POLL_ADD_MULTI;
-  operation.rearms = true;
   return operation;
 }
 
@@ -103,7 +101,7 @@ function timer<K extends 'single' | 'multishot'>(
     throw outOfRange('timeoutMs', '>= 0 and <= 2 ** 53 - 1', timeoutMs);
   }
   const operation = new Operation<void, K>(Op.timeout, options);
-  operation.payload = new TimespecPayload(timeoutMs);
+  operation.arguments(new TimespecPayload(timeoutMs));
   if (count !== undefined) operation.offset = checkInteger('options.count', count, 0, UINT32_MAX);
   operation.successErrno = constants.errno.ETIME;
   operation.decode = nothing;

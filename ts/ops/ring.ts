@@ -1,7 +1,7 @@
 // Operations on the ring itself.
 import { invalidType, invalidValue } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
-import { type AnyOperation, checkFd, type Fd, Operation, type OperationOptions } from '../operation.ts';
+import { type AnyOperation, type Fd, Operation, type OperationOptions } from '../operation.ts';
 import { checkBoolean, checkInteger } from '../validate.ts';
 
 const NOP_INJECT_RESULT = 1 << 0;
@@ -73,14 +73,18 @@ export function asyncCancel(target: AsyncCancelTarget, options?: OperationOption
     throw invalidType('target', 'an operation, { userData }, { fd } or { any: true }', target);
   }
   if (target instanceof Operation) {
-    operation.target = { operation: target };
+    operation.cancels({ operation: target });
   } else if ('userData' in target) {
-    operation.target = { userData: target.userData };
+    operation.cancels({ userData: target.userData });
   } else if ('fd' in target) {
-    operation.file = checkFd('target.fd', target.fd);
     operation.opFlags = CANCEL_FD;
-    operation.matchesFile = true;
-    if (typeof operation.file !== 'number') operation.opFlags |= CANCEL_FD_FIXED;
+    if (typeof target.fd === 'number') {
+      operation.fd = checkInteger('target.fd', target.fd, 0, 0x7fff_ffff);
+    } else {
+      // What to look for, not what to work on: IOSQE_FIXED_FILE would be wrong here.
+      operation.fd = operation.own('target.fd', target.fd).handle;
+      operation.opFlags |= CANCEL_FD_FIXED;
+    }
     if (target.all !== undefined && checkBoolean('target.all', target.all)) operation.opFlags |= CANCEL_ALL;
   } else if (target.any === true) {
     operation.opFlags = CANCEL_ANY | CANCEL_ALL;

@@ -1,5 +1,4 @@
 // Operations on sockets.
-import { closeSync } from 'node:fs';
 import type { BufferLease } from '../buffer-ring.ts';
 import { BufferRing } from '../buffer-ring.ts';
 import { invalidType } from '../errors.ts';
@@ -7,7 +6,7 @@ import type { FixedFile } from '../files.ts';
 import { CQE_BUFFER_SHIFT, CqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import { type Bytes, checkBytes } from '../memory/bytes.ts';
-import { checkFd, type Fd, Operation, type OperationOptions, type Outcome } from '../operation.ts';
+import { type Fd, Operation, type OperationOptions, type Outcome } from '../operation.ts';
 import { checkInteger } from '../validate.ts';
 import { type DirectOptions, makeDirect } from './path.ts';
 
@@ -28,14 +27,12 @@ function acceptOn(
   fd: Fd,
   options: (AcceptOptions & Partial<DirectOptions>) | undefined,
 ): Operation<number, Kind> {
-  const operation = new Operation<number, Kind>(Op.accept, options);
-  operation.file = checkFd('fd', fd);
+  const operation = new Operation<number, Kind>(Op.accept, options).on('fd', fd);
   const direct = options?.direct;
   // A slot cannot be close-on-exec: the kernel answers -EINVAL.
   const defaults = direct === undefined ? SOCK_NONBLOCK | SOCK_CLOEXEC : SOCK_NONBLOCK;
   operation.opFlags = checkInteger('options.acceptFlags', options?.acceptFlags ?? defaults, 0, 0x7fff_ffff);
-  if (direct === undefined) operation.discard = closeSync;
-  else makeDirect(operation as unknown as Operation<FixedFile, Kind>, direct);
+  if (direct !== undefined) makeDirect(operation as unknown as Operation<FixedFile, Kind>, direct);
   return operation;
 }
 
@@ -87,8 +84,7 @@ export function acceptMultishot(
   options?: AcceptOptions & { direct?: true },
 ): Operation<number, 'multishot'> | Operation<FixedFile, 'multishot'> {
   const operation = acceptOn(fd, options);
-  operation.ioprio = ACCEPT_MULTISHOT;
-  operation.rearms = true;
+  operation.priority(ACCEPT_MULTISHOT);
   return operation as Operation<number, 'multishot'>;
 }
 
@@ -129,24 +125,19 @@ export function recv(
   options?: TransferOptions,
 ): Operation<number> | Operation<BufferLease | null> {
   if (into instanceof BufferRing) {
-    const operation = new Operation<BufferLease | null>(Op.recv, options);
-    operation.file = checkFd('fd', fd);
+    const operation = new Operation<BufferLease | null>(Op.recv, options).on('fd', fd);
     operation.opFlags = checkMessageFlags(options);
     operation.length = into.sizeBytes;
     return takeFrom(operation, into);
   }
-  const operation = new Operation<number>(Op.recv, options);
-  operation.file = checkFd('fd', fd);
+  const operation = new Operation<number>(Op.recv, options).on('fd', fd);
   operation.opFlags = checkMessageFlags(options);
-  operation.memory = checkBytes('buffer', into, 'refused');
-  operation.access = 'kernelWrites';
-  return operation;
+  return operation.bytes(checkBytes('buffer', into, 'refused'), 'kernelWrites');
 }
 
 function takeFrom<T extends Operation<BufferLease | null, Kind>>(operation: T, buffers: BufferRing): T {
-  operation.buffers = buffers;
+  operation.takesFrom(buffers);
   operation.decode = (outcome) => leaseOf(buffers, outcome);
-  operation.discard = (lease) => lease?.release();
   return operation;
 }
 
@@ -175,11 +166,9 @@ export function recvMultishot(
   options?: TransferOptions,
 ): Operation<BufferLease | null, 'multishot'> {
   if (!(buffers instanceof BufferRing)) throw invalidType('buffers', 'a BufferRing of this ring', buffers);
-  const operation = new Operation<BufferLease | null, 'multishot'>(Op.recv, options);
-  operation.file = checkFd('fd', fd);
+  const operation = new Operation<BufferLease | null, 'multishot'>(Op.recv, options).on('fd', fd);
   operation.opFlags = checkMessageFlags(options);
-  operation.ioprio = RECV_MULTISHOT;
-  operation.rearms = true;
+  operation.priority(RECV_MULTISHOT);
   return takeFrom(operation, buffers);
 }
 
@@ -199,10 +188,7 @@ export function recvMultishot(
  * ```
  */
 export function send(fd: Fd, buffer: Bytes, options?: TransferOptions): Operation<number> {
-  const operation = new Operation<number>(Op.send, options);
-  operation.file = checkFd('fd', fd);
+  const operation = new Operation<number>(Op.send, options).on('fd', fd);
   operation.opFlags = checkMessageFlags(options) | MSG_NOSIGNAL;
-  operation.memory = checkBytes('buffer', buffer, 'allowed');
-  operation.access = 'kernelReads';
-  return operation;
+  return operation.bytes(checkBytes('buffer', buffer, 'allowed'), 'kernelReads');
 }

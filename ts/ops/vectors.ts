@@ -41,6 +41,8 @@ export class VectorPayload implements Payload {
     let copyAt = this.#views.length * ENTRY_BYTES;
     this.#views.forEach((view, at) => {
       const length = this.#lengths[at] ?? 0;
+      // Nothing would be copied, and what the block held before would be written.
+      if (view.byteLength < length) throw detachedBefore();
       const arena = arenaOf(view);
       const own = arena !== undefined && arena.ring === ring && view.byteLength === length;
       block.view.writeUInt32LE(own ? view.byteOffset : block.offset + copyAt, at * ENTRY_BYTES);
@@ -71,6 +73,11 @@ export class VectorPayload implements Payload {
       left -= bytes;
     });
   }
+}
+
+function detachedBefore(): UringError {
+  const message = 'a buffer was detached or shrunk after the operation was made: make a new one';
+  return new UringError('ERR_URING_BUFFER_DETACHED', message);
 }
 
 /** @internal */

@@ -101,7 +101,10 @@ export function native(): Native {
       causes.push(cause);
     }
   }
-  const message = `no native binary for ${tuple}: install the package uring-${tuple}, or run npm run build`;
+  const forbidden = causes.some((cause) => (cause as { code?: string }).code === 'ERR_DLOPEN_DISABLED');
+  const message = forbidden
+    ? 'Node was told not to load addons (--permission or --no-addons): allow them with --allow-addons'
+    : `no native binary for ${tuple}: install the package uring-${tuple}, or run npm run build`;
   const error = new UringError('ERR_URING_UNAVAILABLE', message);
   error.cause = new AggregateError(causes, 'every place was tried');
   throw error;

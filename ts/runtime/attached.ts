@@ -1,12 +1,17 @@
+import { constants } from 'node:os';
 import { Completion } from '../completion.ts';
 import { systemError, UringError } from '../errors.ts';
 import { Word } from '../generated/abi.ts';
-import { Op } from '../generated/ops.ts';
+import { Op, opInfo } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
 import type { Engine, Handler } from './engine.ts';
 
 /** Operations that may wait for room at a time; one more is an error. */
 export const PENDING_MAX = 1 << 16;
+
+const ECANCELED = constants.errno.ECANCELED;
+/** IORING_ASYNC_CANCEL_ANY. */
+const CANCEL_ANY = 1 << 2;
 
 interface Pending {
   readonly operation: AnyOperation;
@@ -55,10 +60,36 @@ export class Attached {
     if (!this.#attached) this.attach();
     // A cancel request goes ahead of what waits, and of the limit: it is what makes room.
     const urgent = operation.opcode === Op.asyncCancel;
+    if (urgent && this.waiting > 0 && this.#cancelWaiting(operation)) {
+      settle({ operation, handler, userData }, null, 0);
+      return;
+    }
     const mustWait = !urgent && (this.waiting > 0 || engine.slots.live >= this.#inFlightMax);
     if (mustWait || !this.#prep(operation, handler, userData))
       this.#wait({ operation, handler, userData }, urgent);
     if (engine.word(Word.referenced) === 0) engine.hot.wake();
+  }
+
+  /**
+   * Cancels operations that wait here, which the kernel cannot know of. Answers whether that is all that the request
+   * can mean; one for everything, or for a descriptor, goes on to the kernel.
+   */
+  #cancelWaiting(request: AnyOperation): boolean {
+    const target = request.target;
+    const matches = ({ operation, userData }: Pending): boolean => {
+      if (target === undefined) return request.opFlags & CANCEL_ANY ? true : operation.fd === request.fd;
+      return 'operation' in target ? operation === target.operation : Object.is(userData, target.userData);
+    };
+    const found = this.#pending
+      .slice(this.#first)
+      .filter((pending) => pending.operation !== request && matches(pending));
+    const cancelled = target === undefined ? found : found.slice(0, 1);
+    if (cancelled.length === 0 || (target !== undefined && this.#engine.isInFlight(target))) return false;
+    this.#pending = this.#pending.slice(this.#first).filter((pending) => !cancelled.includes(pending));
+    this.#first = 0;
+    for (const pending of cancelled) settle(pending, canceled(pending), -ECANCELED);
+    this.#announce();
+    return target !== undefined;
   }
 
   #prep(operation: AnyOperation, handler: Handler, userData: unknown): boolean {
@@ -107,7 +138,7 @@ export class Attached {
         this.#shift();
       } catch (error) {
         this.#shift();
-        fail(pending, error as UringError);
+        settle(pending, error as UringError, 0);
       }
     }
     this.#announce();
@@ -124,12 +155,12 @@ export class Attached {
   }
 
   /** Fails everything that waits; nothing of it has reached the kernel. */
-  failPending(error: () => UringError): void {
+  failPending(error: (pending: Pending) => UringError = canceled): void {
     const waiting = this.#pending.slice(this.#first);
     this.#pending = [];
     this.#first = 0;
     this.#engine.setWord(Word.pending, 0);
-    for (const pending of waiting) fail(pending, error());
+    for (const pending of waiting) settle(pending, error(pending), -ECANCELED);
   }
 
   /** The kernel refuses to be entered: nothing more will complete, and nobody shall wait for it. */
@@ -144,7 +175,7 @@ export class Attached {
       // The slots stay taken: the kernel may still write to what they name.
       if (operation !== undefined && handler !== undefined) {
         slot.handler = ignore;
-        fail({ operation, handler, userData }, error);
+        settle({ operation, handler, userData }, error, -errno);
       }
     }
   }
@@ -153,9 +184,13 @@ export class Attached {
 function ignore(): void {}
 
 /** Settles an operation without the kernel; exceptions are the loop's, as for any callback. */
-function fail({ operation, handler, userData }: Pending, error: UringError): void {
-  const completion = Object.assign(new Completion(), { operation, userData, error });
-  completion.res = error.errno ?? 0;
-  if (typeof handler === 'function') queueMicrotask(() => handler(error, undefined, completion));
-  else handler.settle(error, undefined, completion);
+function settle({ operation, handler, userData }: Pending, error: UringError | null, res: number): void {
+  const result = error === null ? res : undefined;
+  const completion = Object.assign(new Completion(), { operation, userData, error, res, result });
+  if (typeof handler === 'function') queueMicrotask(() => handler(error, result, completion));
+  else handler.settle(error, result, completion);
+}
+
+function canceled({ operation }: Pending): UringError {
+  return systemError(-ECANCELED, opInfo[operation.opcode]?.name ?? 'io_uring', operation.path);
 }

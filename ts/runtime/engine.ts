@@ -107,7 +107,6 @@ export class Engine {
     const words = this.#words;
     const tail = words[Word.sqTail] as number;
     if (((tail - (words[Word.sqHead] as number)) | 0) >= this.#entries) return false;
-    if (!operation.sealed) operation.seal();
     if (operation.owner !== undefined && operation.owner !== this.#ring) throw foreignRing();
     if (this.#supported[operation.opcode] !== true) throw unsupported(operation);
     const offset = operation.offset;
@@ -119,7 +118,7 @@ export class Engine {
     const record = this.#records;
     const base = (tail & (this.#entries - 1)) * RECORD_WORDS;
     record[base] = operation.head | (flags << 8);
-    record[base + 1] = operation.fdWord;
+    record[base + 1] = operation.fd;
     record[base + 2] = offset | 0;
     record[base + 3] = isSmall ? offset >> 31 : Math.floor(offset / TWO_32);
     record[base + 4] = 0;
@@ -128,8 +127,8 @@ export class Engine {
     record[base + 7] = operation.opFlags;
     record[base + 8] = slot.index;
     record[base + 9] = slot.sequence;
-    record[base + 10] = operation.groupWord;
-    record[base + 11] = operation.fileIndexWord;
+    record[base + 10] = operation.group;
+    record[base + 11] = operation.fileIndex;
     if (operation.hasArguments) this.#writeArgumentsOrGiveUp(operation, slot, base);
     slot.operation = operation;
     slot.handler = handler;
@@ -157,12 +156,12 @@ export class Engine {
       record[base + 6] = sizeBytes;
       const arena = arenaOf(memory);
       if (arena !== undefined && arena.ring === this.#ring) {
-        if (operation.needsRegistered && !arena.registered) throw notRegistered();
+        if (!arena.registered && needsRegistered(operation)) throw notRegistered();
         record[base + 4] = memory.byteOffset;
         record[base + 5] = arena.handle;
         return;
       }
-      if (operation.needsRegistered) throw notRegistered();
+      if (needsRegistered(operation)) throw notRegistered();
       if (sizeBytes === 0) {
         if (operation.opcode === Op.send) return;
         throw detached(0);
@@ -181,11 +180,18 @@ export class Engine {
     }
   }
 
-  #writeTarget(target: CancelTarget, base: number): void {
-    if ('any' in target) return;
-    const slot = this.slots.find((slot) =>
+  #find(target: CancelTarget): Slot | undefined {
+    return this.slots.find((slot) =>
       'operation' in target ? slot.operation === target.operation : Object.is(slot.userData, target.userData),
     );
+  }
+
+  isInFlight(target: CancelTarget): boolean {
+    return this.#find(target) !== undefined;
+  }
+
+  #writeTarget(target: CancelTarget, base: number): void {
+    const slot = this.#find(target);
     // -1 is an index that no operation has: the kernel then answers ENOENT.
     this.#records[base + 4] = slot?.index ?? -1;
     this.#records[base + 5] = slot?.sequence ?? 0;
@@ -331,6 +337,10 @@ function badOffset(offset: number): RangeError {
     `The value of "offset" is out of range. It must be a safe integer. Received ${offset}`,
   );
   return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
+}
+
+function needsRegistered({ opcode }: AnyOperation): boolean {
+  return opcode === Op.readFixed || opcode === Op.writeFixed;
 }
 
 function notRegistered(): UringError {

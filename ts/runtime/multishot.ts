@@ -1,6 +1,7 @@
 import type { Completion } from '../completion.ts';
 import type { UringError } from '../errors.ts';
 import { CqeFlags } from '../flags.ts';
+import { Op } from '../generated/ops.ts';
 import type { AnyOperation, Operation } from '../operation.ts';
 import { asyncCancel } from '../ops/ring.ts';
 import type { Settler } from './engine.ts';
@@ -164,7 +165,7 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     else waiter.resolve({ done: false, value: result });
     const isFull = this.#results.length >= WAITING_MAX;
     if (!last && isFull) this.#cancel();
-    else if (last && !this.#operation.rearms) this.#finish(undefined);
+    else if (last && this.#operation.opcode === Op.timeout) this.#finish(undefined);
     else if (last && !isFull) this.#arm();
   }
 

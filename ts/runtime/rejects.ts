@@ -1,5 +1,4 @@
 import { systemError, UringError } from '../errors.ts';
-import { FixedFile, staleFile } from '../files.ts';
 import { EXTRA_LOW_MASK, Reject } from '../generated/abi.ts';
 import { opInfo } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
@@ -21,7 +20,11 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
     case Reject.unsupportedOperation:
       return unsupported(operation);
     case Reject.staleFile:
-      return staleFileOf(operation);
+      return refusal(
+        'ERR_URING_STALE_HANDLE',
+        name,
+        'its registered file is gone: its slot was cleared, closed or set again',
+      );
     case Reject.staleMemory:
       return refusal('ERR_URING_STALE_HANDLE', name, 'its memory is gone: the buffer was detached');
     case Reject.unknownBufferGroup:
@@ -47,17 +50,6 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
         `has a field out of place (reason ${extra & EXTRA_LOW_MASK})`,
       );
   }
-}
-
-function staleFileOf(operation: AnyOperation): UringError {
-  for (const file of [operation.file, operation.fileIndex]) {
-    if (file instanceof FixedFile) return staleFile(file);
-  }
-  return refusal(
-    'ERR_URING_STALE_HANDLE',
-    opInfo[operation.opcode]?.name ?? 'io_uring',
-    'names a slot out of range',
-  );
 }
 
 function refusal(code: string, name: string, problem: string): UringError {

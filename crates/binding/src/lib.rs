@@ -291,7 +291,7 @@ impl NativeRing {
     /// Cancels again: an operation that was on its way between two queues escapes a single request.
     #[napi]
     pub fn cancel_all(&self) -> i32 {
-        status_of(self.with(Ring::cancel_all))
+        status_of(self.with(Ring::cancel_everything))
     }
 }
 

@@ -29,6 +29,8 @@ enum State {
 struct Slot {
     state: State,
     generation: u32,
+    /// Stands in the list of free slots; a slot that was taken by number since stands there too.
+    listed: bool,
 }
 
 pub struct FileTable {
@@ -80,15 +82,13 @@ impl FileTable {
     }
 
     fn new(ours: u32, total: u32) -> FileTable {
-        let slots = vec![
-            Slot {
-                state: State::Free,
-                generation: 1
-            };
-            total as usize
-        ];
+        let slots = (0..total).map(|slot| Slot {
+            state: State::Free,
+            generation: 1,
+            listed: slot < ours,
+        });
         FileTable {
-            slots,
+            slots: slots.collect(),
             ours,
             free: (0..ours).rev().collect(),
         }
@@ -136,16 +136,24 @@ impl FileTable {
             .pop_free()
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
         self.set(slot, fd, submitter)
-            .inspect_err(|_| self.free.push(slot))
+            .inspect_err(|_| self.list_free(slot))
     }
 
     fn pop_free(&mut self) -> Option<u32> {
         while let Some(slot) = self.free.pop() {
+            self.slots[slot as usize].listed = false;
             if self.slots[slot as usize].state == State::Free {
                 return Some(slot);
             }
         }
         None
+    }
+
+    /// Once, however often it was filled by number meanwhile: the list must not grow with every file.
+    fn list_free(&mut self, slot: u32) {
+        if !std::mem::replace(&mut self.slots[slot as usize].listed, true) {
+            self.free.push(slot);
+        }
     }
 
     /// Empties the slot that the handle names. Operations in flight keep the file open by themselves.
@@ -227,7 +235,7 @@ impl FileTable {
         self.retire(slot);
         self.slots[slot as usize].state = State::Free;
         if slot < self.ours {
-            self.free.push(slot);
+            self.list_free(slot);
         }
     }
 
@@ -298,6 +306,24 @@ mod tests {
         assert_eq!(bad.raw_os_error(), Some(libc::EBADF));
         let file = File::open("/dev/null").unwrap();
         assert!(table.alloc(file.as_raw_fd(), &ring.submitter()).is_ok());
+    }
+
+    #[test]
+    fn the_list_of_free_slots_does_not_grow_when_slots_are_used_by_number() {
+        let (ring, mut table) = table(2, 0);
+        let file = File::open("/dev/null").unwrap();
+        for _ in 0..100 {
+            table.begin_fill(1).unwrap();
+            let handle = table.end_fill(1, true);
+            table.clear(handle, &ring.submitter()).unwrap();
+            let handle = table.set(0, file.as_raw_fd(), &ring.submitter()).unwrap();
+            table.clear(handle, &ring.submitter()).unwrap();
+            assert!(table.alloc(9999, &ring.submitter()).is_err());
+        }
+        assert_eq!(table.free.len(), 2);
+        table.alloc(file.as_raw_fd(), &ring.submitter()).unwrap();
+        table.alloc(file.as_raw_fd(), &ring.submitter()).unwrap();
+        assert_eq!((table.in_use(), table.free.len()), (2, 0));
     }
 
     #[test]

@@ -3,7 +3,11 @@
 use std::io;
 use std::ptr::NonNull;
 
-pub const PAGE_SIZE: usize = 4096;
+/// Size of a page: 4 KiB on x86-64, 4 to 64 KiB on arm64.
+pub fn page_size() -> usize {
+    // SAFETY: asks for a number that never changes while the process runs.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
 
 /// An anonymous, zeroed, page-aligned mapping, followed by a page of zeros that cannot be written.
 ///
@@ -22,16 +26,17 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     pub fn new(size_bytes: usize) -> io::Result<Mapping> {
+        let guard = page_size();
         let size_bytes = size_bytes
             .max(1)
-            .checked_next_multiple_of(PAGE_SIZE)
-            .filter(|size| *size <= isize::MAX as usize - PAGE_SIZE)
+            .checked_next_multiple_of(guard)
+            .filter(|size| *size <= isize::MAX as usize - guard)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
         // SAFETY: a new anonymous mapping at an address of the kernel's choice touches nothing that exists.
         let start = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
-                size_bytes + PAGE_SIZE,
+                size_bytes + guard,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
                 -1,
@@ -41,14 +46,19 @@ impl Mapping {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: both ranges lie in the mapping just made, which nobody else knows yet.
-        unsafe {
-            libc::mprotect(start.byte_add(size_bytes), PAGE_SIZE, libc::PROT_READ);
-            // A forked child must not share (or copy, page by page) memory the kernel is writing to.
-            libc::madvise(start, size_bytes + PAGE_SIZE, libc::MADV_DONTFORK);
-        }
         let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
-        Ok(Mapping { start, size_bytes })
+        let mapping = Mapping { start, size_bytes };
+        // SAFETY: both ranges lie in the mapping just made, which nobody else knows yet.
+        let protected = unsafe {
+            // A forked child must not share (or copy, page by page) memory the kernel is writing to. Where that is not
+            // to be had, it is only slower.
+            libc::madvise(start.as_ptr().cast(), size_bytes + guard, libc::MADV_DONTFORK);
+            libc::mprotect(start.as_ptr().add(size_bytes).cast(), guard, libc::PROT_READ)
+        };
+        if protected < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(mapping)
     }
 
     pub fn start(&self) -> *mut u8 {
@@ -65,7 +75,7 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the range is exactly what `new` mapped. Whoever let the last share go has made sure that
         // no operation in flight names it (arenas.rs counts pins; teardown leaks instead of dropping).
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.size_bytes + PAGE_SIZE) };
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.size_bytes + page_size()) };
     }
 }
 
@@ -76,10 +86,11 @@ mod tests {
     #[test]
     fn a_mapping_is_page_aligned_zeroed_and_rounded_up() {
         let mapping = Mapping::new(5000).unwrap();
-        assert_eq!(mapping.start() as usize % PAGE_SIZE, 0);
-        assert_eq!(mapping.size_bytes(), 8192);
-        // SAFETY: the mapping is 8192 bytes followed by a readable guard page, and lives to the end of the test.
-        let bytes = unsafe { std::slice::from_raw_parts(mapping.start(), 8192 + PAGE_SIZE) };
+        assert_eq!(mapping.start() as usize % page_size(), 0);
+        assert_eq!(mapping.size_bytes(), 5000usize.next_multiple_of(page_size()));
+        // SAFETY: the mapping is followed by a readable guard page, and lives to the end of the test.
+        let bytes =
+            unsafe { std::slice::from_raw_parts(mapping.start(), mapping.size_bytes() + page_size()) };
         assert!(bytes.iter().all(|byte| *byte == 0));
     }
 

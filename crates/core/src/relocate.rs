@@ -152,20 +152,15 @@ impl Tables {
     fn relocate_names(&mut self, spec: &OpSpec, record: &Words, flags: u32) -> Result<Relocated, Reject> {
         let fd = self.fd(spec, record, flags)?;
         let (off, off_pin) = self.off(spec, record)?;
-        let group = if flags & SQE_BUFFER_SELECT != 0 {
-            record[10] as u16
-        } else {
-            NO_GROUP
-        };
+        let selects = flags & SQE_BUFFER_SELECT != 0;
+        let group = if selects { record[10] as u16 } else { NO_GROUP };
         let address = self.address(spec, record, flags)?;
         let (opcode, buffer_index) = match address.fixed {
             Some((opcode, index)) => (opcode, u32::from(index)),
             None => (record[0] as u8, record[10] & 0xffff),
         };
         let (file_index, file) = self.begin_file_effect(spec, record[11])?;
-        if group != NO_GROUP
-            && let Err(reject) = self.groups.pin(group)
-        {
+        if selects && let Err(reject) = self.groups.pin(group) {
             self.end_file_effect(file, false, 0);
             return Err(reject);
         }
@@ -180,7 +175,7 @@ impl Tables {
                 user_data
             }
             Err(reject) => {
-                if group != NO_GROUP {
+                if selects {
                     self.groups.unpin(group);
                 }
                 self.end_file_effect(file, false, 0);

@@ -4,6 +4,7 @@
 
 use crate::ring::Ring;
 use crate::shared::{CompletionRecord, EXTRA_IS_FD};
+use io_uring::types;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,20 @@ impl Ring {
         self.closing = true;
         self.stage();
         self.reap();
-        self.cancel_all()
+        self.cancel_everything()
+    }
+
+    /// An operation with IOSQE_IO_DRAIN that waits for others holds back all that is submitted after it, a request
+    /// to cancel too. So the kernel is also asked past the queue (IORING_REGISTER_SYNC_CANCEL, 6.0), without waiting.
+    pub fn cancel_everything(&mut self) -> io::Result<()> {
+        let asked = self.cancel_all();
+        if self.in_flight() > 0 {
+            let no_wait = Some(types::Timespec::new());
+            let everything = types::CancelBuilder::any();
+            // Older kernels refuse it, and what cannot be stopped is an error too: both show in what stays in flight.
+            let _found = self.io.submitter().register_sync_cancel(no_wait, everything);
+        }
+        asked
     }
 
     pub fn is_closing(&self) -> bool {
@@ -48,7 +62,7 @@ impl Ring {
             }
             usable = self.submit_and_wait(1, Some(remaining.min(CANCEL_AGAIN))).is_ok();
             if self.shared.unread() == 0 {
-                usable = usable && self.cancel_all().is_ok();
+                usable = usable && self.cancel_everything().is_ok();
             }
         }
     }
