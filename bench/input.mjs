@@ -38,8 +38,12 @@ async function writeRandomFile(path) {
   await rename(partial, path);
 }
 
-/** @param {string} path */
-async function readIntoPageCache(path) {
+/**
+ * Done before each measurement: a virtual machine's host may take pages of the cache back at any time.
+ *
+ * @param {string} path
+ */
+export async function readIntoPageCache(path) {
   const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   const handle = await open(path, 'r');
   try {

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { max, median, min } from 'simple-statistics';
 
+import { readIntoPageCache } from './input.mjs';
+
 /** @typedef {import('./rows.mjs').Row} Row */
 /** @typedef {import('./rows.mjs').Side} Side */
 
@@ -106,10 +108,20 @@ function summarize(values) {
 export async function measureRow(row, settings) {
   /** @type {{ ours: number[], native: number[], node: number[] }} */
   const values = { ours: [], native: [], node: [] };
+  const warm = async () => {
+    if (row.cachedFile !== null) await readIntoPageCache(row.cachedFile);
+  };
   for (let repetition = 0; repetition < settings.repetitions; repetition++) {
+    await warm();
     values.ours.push(await measureOurs(row, settings));
-    if (row.native) values.native.push(await measureNative(row.native, settings));
-    if (row.node) values.node.push(await measureNode(row.node, settings));
+    if (row.native) {
+      await warm();
+      values.native.push(await measureNative(row.native, settings));
+    }
+    if (row.node) {
+      await warm();
+      values.node.push(await measureNode(row.node, settings));
+    }
   }
   return {
     row,

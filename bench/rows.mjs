@@ -17,6 +17,7 @@
  * @property {Side | null} native null where there is nothing to compare with
  * @property {Side | null} node
  * @property {Goal | null} goal
+ * @property {string | null} cachedFile has to be in the page cache when a side starts
  */
 
 /**
@@ -39,6 +40,7 @@ function nopRow(mode, ops, goal) {
     native: { args: ['nop', '--depth', '128'], ops: 8_000_000 },
     node: null,
     goal,
+    cachedFile: null,
   };
 }
 
@@ -68,6 +70,7 @@ function readRow({ name, mode, depth, direct = false, userBuffer = false, ops, g
     native: { args: [...shared, ...(userBuffer ? [] : ['--fixed'])], ops: ops.native },
     node: { args: nodeArgs, ops: ops.node },
     goal,
+    cachedFile: direct ? null : file,
   };
 }
 
@@ -82,6 +85,7 @@ function allocationRow() {
     // The smallest object on V8's heap has 8 bytes, so less than half a byte for each operation can only
     // come from something that happens once for many of them, such as a turn of the event loop.
     goal: { oursBelow: 0.5, text: '0' },
+    cachedFile: null,
   };
 }
 

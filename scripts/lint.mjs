@@ -12,6 +12,8 @@ const sourceChecks = [
   ['cargo', 'clippy', '--workspace', '--all-targets', '--', ...CLIPPY_DENIED.flatMap((lint) => ['-D', lint])],
   ['biome', 'check', '--error-on-warnings'],
   ['tsc', '-p', '__test__/tsconfig.json', '--noEmit'],
+  ['tsc', '-p', 'bench/tsconfig.json', '--noEmit'],
+  ['tsc', '-p', 'examples/tsconfig.json', '--noEmit'],
 ];
 
 async function runAll(checks) {
