@@ -22,6 +22,8 @@ export interface BufferRingOwner {
   readonly isClosed: boolean;
   assertOpen(): void;
   recycle(group: number, id: number): void;
+  /** The buffers are no longer the ring's. */
+  forget(buffers: BufferRing): void;
 }
 
 /** @internal Continues a stream that waits for a buffer, or ends it with an error. */
@@ -142,6 +144,7 @@ export class BufferRing {
     const result = this.#owner.native.unregisterBuffers(this.group);
     if (result < 0) throw systemError(result, 'io_uring_register');
     this.#unregistered = true;
+    this.#owner.forget(this);
     // They are told that the handle is stale when they start again.
     this.abandon();
   }
@@ -156,7 +159,10 @@ export class BufferRing {
  * are out, operations that need one wait until one comes back.
  */
 export class BufferLease {
-  /** The bytes that arrived. */
+  /**
+   * The bytes that arrived. They can be sent on without a copy; then release them when the send has completed, not
+   * before, or others may be sent.
+   */
   readonly data: Buffer;
   /** Number of the buffer in its group. */
   readonly id: number;

@@ -77,6 +77,7 @@ export class FileTable {
    * @throws `ERR_OUT_OF_RANGE` for a slot that is not ours, `EBADF` for a descriptor that is not open
    */
   set(slot: number, fd: number): FixedFile {
+    if (this.slots === 0) throw outOfRange('slot', 'in a table that was registered with slots', slot);
     return this.#set(checkInteger('slot', slot, 0, this.slots - 1), fd);
   }
 

@@ -75,6 +75,7 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
 
   /** @internal The ring that its registered files and buffers belong to, if it has any. */
   owner: unknown = undefined;
+  /** @internal It may complete more than once. */ isMultishot = false;
   /** @internal For errors. */ path: string | undefined = undefined;
   /** @internal errno that counts as success (a timer that expires says ETIME). */ successErrno = 0;
   /** @internal */ decode: ((outcome: Outcome) => T) | undefined = undefined;

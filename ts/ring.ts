@@ -14,6 +14,7 @@ import { Attached } from './runtime/attached.ts';
 import { type CompletionCallback, Engine, type Handler } from './runtime/engine.ts';
 import { MultishotStream, type StreamOwner } from './runtime/multishot.ts';
 import { PromiseSettler } from './runtime/promise.ts';
+import { closedError, nothingInFlight, notOnce } from './runtime/rejects.ts';
 import { checkFunction, checkInteger, checkOptions } from './validate.ts';
 
 /** Where `head` has the flags that tie an operation to the next. */
@@ -84,7 +85,7 @@ export class Ring {
   readonly #allocator: Allocator;
   readonly #streamOwner: StreamOwner;
   #files: FileTable | undefined;
-  readonly #bufferRings: BufferRing[] = [];
+  readonly #bufferRings = new Set<BufferRing>();
   #closing: Promise<void> | undefined;
   #closed = false;
   #onClosed: () => void = () => {};
@@ -336,6 +337,7 @@ export class Ring {
   exec<T>(operation: Operation<T, 'single'>): Promise<T> {
     const settler = new PromiseSettler();
     try {
+      if (operation?.isMultishot === true) throw notOnce();
       this.#start(operation, settler, undefined);
     } catch (error) {
       return Promise.reject(error);
@@ -367,7 +369,9 @@ export class Ring {
    */
   multishot<T>(operation: Operation<T, 'multishot'>): MultishotStream<Exclude<T, null>> {
     this.assertOpen();
-    if (!(operation instanceof Operation)) throw invalidType('operation', 'a multishot operation', operation);
+    if (!(operation instanceof Operation) || !operation.isMultishot) {
+      throw invalidType('operation', 'a multishot operation', operation);
+    }
     // A null result is the end of the data, which the stream turns into its own end.
     return new MultishotStream(this.#streamOwner, operation as Operation<Exclude<T, null>, 'multishot'>);
   }
@@ -431,12 +435,13 @@ export class Ring {
       native: this.#native,
       assertOpen: () => this.assertOpen(),
       recycle: (group: number, id: number) => this.#engine.recycle(group, id),
+      forget: (buffers: BufferRing) => this.#bufferRings.delete(buffers),
       get isClosed(): boolean {
         return isClosed();
       },
     };
     const buffers = new BufferRing(this, owner, options);
-    this.#bufferRings.push(buffers);
+    this.#bufferRings.add(buffers);
     return buffers;
   }
 
@@ -494,14 +499,4 @@ export class Ring {
   assertOpen(): void {
     if (this.#closing !== undefined) throw closedError();
   }
-}
-
-function closedError(): UringError {
-  return new UringError('ERR_URING_CLOSED', 'the ring is closed: make a new one');
-}
-
-function nothingInFlight(): UringError {
-  const message =
-    'nothing is in flight or ready, so this would wait forever: prepare an operation, or give a timeoutMs';
-  return new UringError('ERR_URING_NOTHING_IN_FLIGHT', message);
 }

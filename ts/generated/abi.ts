@@ -25,9 +25,8 @@ export const Reject = {
   slotUnavailable: 8,
   unknownBufferGroup: 9,
   badIndex: 10,
-  chainTooLong: 11,
-  chainBroken: 12,
-  closed: 13,
+  chainBroken: 11,
+  closed: 12,
 } as const;
 
 export const RECORD_WORDS = 16;

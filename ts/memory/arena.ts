@@ -23,7 +23,8 @@ export function arenaOf(view: Uint8Array): Arena | undefined {
 }
 
 function mark(memory: object, arena: Arena): void {
-  Object.defineProperty(memory, kArena, { value: arena });
+  // Not for a view that was made non-extensible: it is looked up by its buffer each time.
+  Reflect.defineProperty(memory, kArena, { value: arena });
 }
 
 function markView(view: Uint8Array): Arena | undefined {

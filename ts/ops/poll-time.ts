@@ -68,6 +68,7 @@ export function pollMultishot(
 ): Operation<number, 'multishot'> {
   const operation = poll<'multishot'>(fd, events, options);
   operation.length = POLL_ADD_MULTI;
+  operation.isMultishot = true;
   return operation;
 }
 
@@ -93,7 +94,7 @@ class TimespecPayload implements Payload {
 
 function timer<K extends 'single' | 'multishot'>(
   timeoutMs: number,
-  count: number | undefined,
+  [name, count]: readonly [name: string, count: number | undefined],
   options: OperationOptions | undefined,
 ): Operation<void, K> {
   if (typeof timeoutMs !== 'number') throw invalidType('timeoutMs', 'of type number', timeoutMs);
@@ -102,7 +103,7 @@ function timer<K extends 'single' | 'multishot'>(
   }
   const operation = new Operation<void, K>(Op.timeout, options);
   operation.arguments(new TimespecPayload(timeoutMs));
-  if (count !== undefined) operation.offset = checkInteger('options.count', count, 0, UINT32_MAX);
+  if (count !== undefined) operation.offset = checkInteger(name, count, 0, UINT32_MAX);
   operation.successErrno = constants.errno.ETIME;
   operation.decode = nothing;
   return operation;
@@ -130,7 +131,7 @@ export interface TimeoutOptions extends OperationOptions {
  * ```
  */
 export function timeout(timeoutMs: number, options?: TimeoutOptions): Operation<void> {
-  return timer(timeoutMs, options?.count, options);
+  return timer(timeoutMs, ['options.count', options?.count], options);
 }
 
 export interface TimeoutMultishotOptions extends OperationOptions {
@@ -156,7 +157,8 @@ export function timeoutMultishot(
   timeoutMs: number,
   options?: TimeoutMultishotOptions,
 ): Operation<void, 'multishot'> {
-  const operation = timer<'multishot'>(timeoutMs, options?.repeat, options);
+  const operation = timer<'multishot'>(timeoutMs, ['options.repeat', options?.repeat], options);
   operation.opFlags = TIMEOUT_MULTISHOT;
+  operation.isMultishot = true;
   return operation;
 }

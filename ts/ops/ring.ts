@@ -75,6 +75,8 @@ export function asyncCancel(target: AsyncCancelTarget, options?: OperationOption
   if (target instanceof Operation) {
     operation.cancels({ operation: target });
   } else if ('userData' in target) {
+    if (target.userData === undefined)
+      throw invalidValue('target.userData', 'is undefined, which all others carry');
     operation.cancels({ userData: target.userData });
   } else if ('fd' in target) {
     operation.opFlags = CANCEL_FD;

@@ -85,6 +85,7 @@ export function acceptMultishot(
 ): Operation<number, 'multishot'> | Operation<FixedFile, 'multishot'> {
   const operation = acceptOn(fd, options);
   operation.priority(ACCEPT_MULTISHOT);
+  operation.isMultishot = true;
   return operation as Operation<number, 'multishot'>;
 }
 
@@ -169,6 +170,7 @@ export function recvMultishot(
   const operation = new Operation<BufferLease | null, 'multishot'>(Op.recv, options).on('fd', fd);
   operation.opFlags = checkMessageFlags(options);
   operation.priority(RECV_MULTISHOT);
+  operation.isMultishot = true;
   return takeFrom(operation, buffers);
 }
 

@@ -100,7 +100,7 @@ export class Attached {
   }
 
   #wait(pending: Pending, urgent: boolean): void {
-    if (this.waiting >= PENDING_MAX) {
+    if (!urgent && this.waiting >= PENDING_MAX) {
       const message = `${PENDING_MAX} operations are waiting already: start fewer at a time, or use a larger ring`;
       throw new UringError('ERR_URING_QUEUE_FULL', message);
     }

@@ -1,5 +1,5 @@
 import { Completion } from '../completion.ts';
-import { systemError, UringError } from '../errors.ts';
+import { outOfRange, systemError, UringError } from '../errors.ts';
 import { CqeFlags } from '../flags.ts';
 import {
   COMPLETION_WORDS,
@@ -112,7 +112,7 @@ export class Engine {
     const offset = operation.offset;
     // Most offsets are 32-bit integers, which V8 handles without going through doubles.
     const isSmall = (offset | 0) === offset;
-    if (!isSmall && !Number.isSafeInteger(offset)) throw badOffset(offset);
+    if (offset < -1 || (!isSmall && !Number.isSafeInteger(offset))) throw badOffset(offset);
     const slot = this.slots.take();
     if (slot === undefined) return false;
     const record = this.#records;
@@ -154,6 +154,11 @@ export class Engine {
     if (memory !== undefined) {
       const sizeBytes = memory.length;
       record[base + 6] = sizeBytes;
+      if (sizeBytes === 0) {
+        // An empty datagram is one; anything else was not empty when the operation was made.
+        if (operation.opcode === Op.send) return;
+        throw detached(0);
+      }
       const arena = arenaOf(memory);
       if (arena !== undefined && arena.ring === this.#ring) {
         if (!arena.registered && needsRegistered(operation)) throw notRegistered();
@@ -162,10 +167,6 @@ export class Engine {
         return;
       }
       if (needsRegistered(operation)) throw notRegistered();
-      if (sizeBytes === 0) {
-        if (operation.opcode === Op.send) return;
-        throw detached(0);
-      }
       const block = this.#staging.take(sizeBytes);
       slot.staged = block;
       if (operation.access === 'kernelReads') block.view.set(memory);
@@ -332,11 +333,8 @@ function failure(operation: AnyOperation, res: number): UringError {
   return systemError(res, opInfo[operation.opcode]?.name ?? 'io_uring', operation.path);
 }
 
-function badOffset(offset: number): RangeError {
-  const error = new RangeError(
-    `The value of "offset" is out of range. It must be a safe integer. Received ${offset}`,
-  );
-  return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
+function badOffset(offset: unknown): RangeError {
+  return outOfRange('operation.offset', 'an integer from -1 to 2 ** 53 - 1', offset);
 }
 
 function needsRegistered({ opcode }: AnyOperation): boolean {

@@ -1,4 +1,4 @@
-import { systemError, UringError } from '../errors.ts';
+import { invalidValue, systemError, UringError } from '../errors.ts';
 import { EXTRA_LOW_MASK, Reject } from '../generated/abi.ts';
 import { opInfo } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
@@ -23,7 +23,7 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
       return refusal(
         'ERR_URING_STALE_HANDLE',
         name,
-        'its registered file is gone: its slot was cleared, closed or set again',
+        'its registered file is not there: the slot is empty, out of range, or was given to another file',
       );
     case Reject.staleMemory:
       return refusal('ERR_URING_STALE_HANDLE', name, 'its memory is gone: the buffer was detached');
@@ -41,8 +41,6 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
         name,
         'needs a free slot of ours: see ring.registerFiles()',
       );
-    case Reject.chainTooLong:
-      return refusal('ERR_URING_CHAIN_TOO_LONG', name, 'is part of a chain longer than the submission queue');
     default:
       return refusal(
         'ERR_URING_INVALID_RECORD',
@@ -54,4 +52,21 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
 
 function refusal(code: string, name: string, problem: string): UringError {
   return new UringError(code, `${name} was not submitted: ${problem}`);
+}
+
+/** A ring that is closed, or about to be. */
+export function closedError(): UringError {
+  return new UringError('ERR_URING_CLOSED', 'the ring is closed: make a new one');
+}
+
+/** A multishot operation where one result is wanted. */
+export function notOnce(): TypeError {
+  return invalidValue('operation', 'completes more than once: run it with multishot() or start()');
+}
+
+/** A wait that would never end. */
+export function nothingInFlight(): UringError {
+  const message =
+    'nothing is in flight or ready, so this would wait forever: prepare an operation, or give a timeoutMs';
+  return new UringError('ERR_URING_NOTHING_IN_FLIGHT', message);
 }

@@ -16,7 +16,7 @@ export class Slot {
   handler: Handler | undefined = undefined;
   userData: unknown = undefined;
   staged: StagedBlock | undefined = undefined;
-  /** Tells the uses of one index apart, for cancel requests. */
+  /** Counts all uses of slots: tells those of one index apart, and which of two operations was started first. */
   sequence = 0;
   /** The next free slot. */
   next: Slot | undefined = undefined;
@@ -31,6 +31,7 @@ export class Slots {
   readonly all: Slot[] = [];
   #free: Slot | undefined = undefined;
   live = 0;
+  #uses = 0;
 
   /** A slot to fill, or undefined at the limit. */
   take(): Slot | undefined {
@@ -38,6 +39,9 @@ export class Slots {
     if (slot === undefined) return this.#grow();
     this.#free = slot.next;
     this.live += 1;
+    // 32 bits, so that it stays a small integer in V8.
+    this.#uses = (this.#uses + 1) | 0;
+    slot.sequence = this.#uses;
     return slot;
   }
 
@@ -46,6 +50,8 @@ export class Slots {
     const slot = new Slot(this.all.length);
     this.all.push(slot);
     this.live += 1;
+    this.#uses = (this.#uses + 1) | 0;
+    slot.sequence = this.#uses;
     return slot;
   }
 
@@ -53,15 +59,19 @@ export class Slots {
     slot.operation = undefined;
     slot.handler = undefined;
     slot.userData = undefined;
-    // 30 bits, so that it stays a small integer in V8.
-    slot.sequence = (slot.sequence + 1) & 0x3fff_ffff;
     slot.next = this.#free;
     this.#free = slot;
     this.live -= 1;
   }
 
-  /** The first slot in use that matches. */
+  /** Of the slots in use that match, the one that was taken first. */
   find(matches: (slot: Slot) => boolean): Slot | undefined {
-    return this.all.find((slot) => slot.operation !== undefined && matches(slot));
+    let first: Slot | undefined;
+    for (const slot of this.all) {
+      if (slot.operation === undefined || !matches(slot)) continue;
+      // The difference, because the count wraps around.
+      if (first === undefined || ((slot.sequence - first.sequence) | 0) < 0) first = slot;
+    }
+    return first;
   }
 }

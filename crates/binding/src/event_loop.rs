@@ -27,6 +27,11 @@ struct Callbacks {
     context: sys::napi_async_context,
 }
 
+thread_local! {
+    /// Rings on this thread's loop.
+    static ATTACHED: Cell<u32> = const { Cell::new(0) };
+}
+
 pub struct EventLoop {
     uv: &'static Uv,
     poll: Handle,
@@ -38,6 +43,8 @@ pub struct EventLoop {
     callbacks: Callbacks,
     referenced: Cell<bool>,
     pumping: Cell<bool>,
+    /// The loop was told not to wait; only a pump ends that.
+    hurrying: Cell<bool>,
     /// Handles that libuv has not closed yet; 0 while they are open.
     closing: Cell<u32>,
 }
@@ -99,6 +106,7 @@ impl EventLoop {
             errno((uv.poll_start)(poll, uv::UV_READABLE, on_readable))?;
         }
         let callbacks = Callbacks::new(state.env, deliver, closed);
+        ATTACHED.set(ATTACHED.get() + 1);
         *state.event_loop.borrow_mut() = Some(EventLoop {
             uv,
             poll,
@@ -109,6 +117,7 @@ impl EventLoop {
             callbacks,
             referenced: Cell::new(false),
             pumping: Cell::new(false),
+            hurrying: Cell::new(false),
             closing: Cell::new(0),
         });
         Ok(())
@@ -143,7 +152,7 @@ impl EventLoop {
     }
 
     /// Submits, reaps and delivers, as often as that leads to more of the same, within the limits of one turn.
-    fn pump(state: &Rc<State>) {
+    fn pump(state: &Rc<State>, phase: Phase) {
         let Some(pumping) = Self::with(state, |event_loop| event_loop.pumping.replace(true)) else {
             return;
         };
@@ -178,13 +187,16 @@ impl EventLoop {
         }
         drop(deliver);
         Self::with(state, |event_loop| event_loop.pumping.set(false));
-        Self::settle(state);
+        // What was called may have given work to a ring whose prepare handle has had its turn already.
+        let again = phase == Phase::Prepare && delivered > 0 && ATTACHED.get() > 1;
+        Self::settle(state, again);
     }
 
     /// After a pump: wait for the eventfd, or come again at once, or finish closing.
-    fn settle(state: &Rc<State>) {
+    fn settle(state: &Rc<State>, again: bool) {
         let rest = with_ring(state, |ring| {
             ring.set_eventfd_enabled(true);
+            ring.catch_up();
             let has_work = ring.has_work() || has_room_for_pending(ring);
             let at_rest = ring.in_flight() == 0 && !has_work && ring.shared().get(Word::Pending) == 0;
             (has_work, at_rest, ring.is_closing())
@@ -196,9 +208,10 @@ impl EventLoop {
             }
             Some((has_work, at_rest, _)) => {
                 Self::with(state, |event_loop| {
+                    event_loop.hurrying.set(has_work || again);
                     // SAFETY: the handle is open as long as the ring is there.
                     unsafe {
-                        if has_work {
+                        if has_work || again {
                             (event_loop.uv.idle_start)(event_loop.idle, on_idle);
                         } else {
                             (event_loop.uv.idle_stop)(event_loop.idle);
@@ -250,14 +263,21 @@ fn has_room_for_pending(ring: &mut Ring) -> bool {
     shared.get(Word::Pending) > 0 && shared.prepared() < shared.sq_capacity()
 }
 
+/// Where in a turn of the loop a pump runs: after polling every prepare handle still has its turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Prepare,
+    Poll,
+}
+
 /// Calls into JavaScript once for everything that can be read. Answers whether it is worth going on.
 fn hand_over(state: &State, deliver: &Call, fatal: i32) -> bool {
     let read = || with_ring(state, |ring| ring.shared().get(Word::CqHead));
     let before = read();
     let finished = deliver.call(fatal);
     let progressed = read() != before;
-    if !finished && !progressed {
-        // Nobody reads them: the ring was forgotten, and is being closed.
+    if !progressed {
+        // Nobody reads them, if the ring was forgotten and is being closed.
         with_ring(state, |ring| ring.is_closing().then(|| ring.discard_unread()));
     }
     // An exception in a callback ends one call, not the delivery: the rest of the batch follows in the next.
@@ -379,11 +399,12 @@ unsafe extern "C" fn on_prepare(handle: Handle) {
     let Some(state) = (unsafe { state_of(handle) }) else {
         return;
     };
+    let hurrying = EventLoop::with(&state, |event_loop| event_loop.hurrying.get()) == Some(true);
     let work = with_ring(&state, |ring| {
-        ring.has_work() || ring.is_closing() || has_room_for_pending(ring)
+        hurrying || ring.has_work() || ring.is_closing() || has_room_for_pending(ring)
     });
     if work == Some(true) {
-        EventLoop::pump(&state);
+        EventLoop::pump(&state, Phase::Prepare);
     }
 }
 
@@ -397,7 +418,7 @@ unsafe extern "C" fn on_readable(handle: Handle, _status: c_int, _events: c_int)
         // SAFETY: reads the eventfd's 8 bytes into a local; it is non-blocking, and nothing to read is fine.
         unsafe { libc::read(fd, ptr::from_mut(&mut count).cast(), 8) };
     }
-    EventLoop::pump(&state);
+    EventLoop::pump(&state, Phase::Poll);
 }
 
 /// Does nothing: while it is active the loop does not wait, and the prepare handle does the work.
@@ -415,6 +436,7 @@ unsafe extern "C" fn on_handle_closed(handle: Handle) {
     if left != Some(0) {
         return;
     }
+    ATTACHED.set(ATTACHED.get() - 1);
     let Some(event_loop) = state.event_loop.borrow_mut().take() else {
         return;
     };

@@ -31,6 +31,8 @@ struct Slot {
     generation: u32,
     /// Stands in the list of free slots; a slot that was taken by number since stands there too.
     listed: bool,
+    /// The kernel filled it again before we heard that it was emptied.
+    refilled: bool,
 }
 
 pub struct FileTable {
@@ -56,7 +58,10 @@ impl FileTable {
         submitter: &Submitter<'_>,
         ring: &impl AsRawFd,
     ) -> io::Result<FileTable> {
-        let total = ours + kernels;
+        let total = ours
+            .checked_add(kernels)
+            .filter(|total| (1..=SLOTS_MAX).contains(total));
+        let total = total.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
         submitter.register_files_sparse(total)?;
         let range = FileIndexRange {
             offset: ours,
@@ -86,6 +91,7 @@ impl FileTable {
             state: State::Free,
             generation: 1,
             listed: slot < ours,
+            refilled: false,
         });
         FileTable {
             slots: slots.collect(),
@@ -196,6 +202,11 @@ impl FileTable {
             (slot as usize) < self.slots.len(),
             "the kernel allocated slot {slot} outside the table"
         );
+        if self.slots[slot as usize].state == State::Emptying {
+            // Completions of requests that ran on different threads come in any order.
+            self.retire(slot);
+            self.slots[slot as usize].refilled = true;
+        }
         self.slots[slot as usize].state = State::Owned;
         self.handle(slot)
     }
@@ -214,6 +225,9 @@ impl FileTable {
     }
 
     pub fn end_empty(&mut self, slot: u32, emptied: bool) {
+        if std::mem::take(&mut self.slots[slot as usize].refilled) {
+            return;
+        }
         if emptied {
             self.vacate(slot);
         } else if self.slots[slot as usize].state == State::Emptying {
@@ -324,6 +338,23 @@ mod tests {
         table.alloc(file.as_raw_fd(), &ring.submitter()).unwrap();
         table.alloc(file.as_raw_fd(), &ring.submitter()).unwrap();
         assert_eq!((table.in_use(), table.free.len()), (2, 0));
+    }
+
+    #[test]
+    fn a_slot_that_the_kernel_filled_again_survives_the_late_news_of_its_emptying() {
+        let (_ring, mut table) = table(0, 1);
+        let first = table.filled_by_kernel(0);
+        table.begin_empty(first).unwrap();
+        let second = table.filled_by_kernel(0);
+        table.end_empty(0, true);
+        assert_eq!(table.resolve(first), Err(Reject::StaleFile));
+        assert_eq!(table.resolve(second), Ok(0));
+        table.begin_empty(second).unwrap();
+        table.end_empty(0, true);
+        assert_eq!(
+            (table.resolve(second), table.in_use()),
+            (Err(Reject::StaleFile), 0)
+        );
     }
 
     #[test]

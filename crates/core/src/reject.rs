@@ -24,15 +24,13 @@ pub enum Reject {
     UnknownBufferGroup = 9,
     /// The in-flight index is taken or out of range.
     BadIndex = 10,
-    /// The chain is longer than the submission queue.
-    ChainTooLong = 11,
     /// Not refused itself: another link of its chain was.
-    ChainBroken = 12,
+    ChainBroken = 11,
     /// The ring was closed before the operation was submitted.
-    Closed = 13,
+    Closed = 12,
 }
 
-pub const REJECTS: [(&str, Reject); 13] = [
+pub const REJECTS: [(&str, Reject); 12] = [
     ("unknownOperation", Reject::UnknownOperation),
     ("unsupportedOperation", Reject::UnsupportedOperation),
     ("badField", Reject::BadField),
@@ -43,7 +41,6 @@ pub const REJECTS: [(&str, Reject); 13] = [
     ("slotUnavailable", Reject::SlotUnavailable),
     ("unknownBufferGroup", Reject::UnknownBufferGroup),
     ("badIndex", Reject::BadIndex),
-    ("chainTooLong", Reject::ChainTooLong),
     ("chainBroken", Reject::ChainBroken),
     ("closed", Reject::Closed),
 ];

@@ -304,12 +304,16 @@ impl Tables {
             arenas: Vec::new(),
         });
         for at in 0..u64::from(count) {
-            // SAFETY: `list` covers `count` entries of 16 bytes in a live arena; the read may be unaligned.
-            let entry = unsafe { ((list.address + at * 16) as *const [u32; 4]).read_unaligned() };
-            let range = self.arenas.resolve(entry[1], entry[0], entry[2])?;
+            // SAFETY: `list` covers `count` entries of 16 bytes in a live arena. Volatile, so that what is checked is
+            // what is used: another operation may be writing there.
+            let bytes = unsafe { ((list.address + at * 16) as *const [u8; 16]).read_volatile() };
+            let word =
+                |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+            let (offset, handle, length) = (word(0), word(4), word(8));
+            let range = self.arenas.resolve(handle, offset, length)?;
             vectors.iovecs.push(libc::iovec {
                 iov_base: range.address as *mut _,
-                iov_len: entry[2] as usize,
+                iov_len: length as usize,
             });
             vectors.arenas.push(range.arena);
         }

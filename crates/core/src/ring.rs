@@ -137,7 +137,8 @@ impl Ring {
             }
             if is_linked(record) {
                 let length = chain_length(shared, taken, prepared);
-                if queue.capacity() - queue.len() < length as usize && length as usize <= queue.capacity() {
+                // The block is as large as the queue, so a chain always fits into an empty one.
+                if queue.capacity() - queue.len() < length as usize {
                     break;
                 }
                 match admit_chain(shared, tables, supported, (taken, length), &mut queue) {
@@ -166,12 +167,28 @@ impl Ring {
         taken
     }
 
-    /// Whether entering the kernel now would do anything.
-    fn needs_enter(&mut self) -> bool {
+    /// Whether the kernel has something for us, or we for it, that only entering it moves.
+    fn must_enter(&mut self) -> bool {
         let queue = self.io.submission();
-        let kernel_waits = queue.taskrun() || queue.cq_overflow() || !queue.is_empty();
+        let waits = queue.cq_overflow() || !queue.is_empty();
         drop(queue);
-        kernel_waits || (self.io.params().is_setup_iopoll() && self.in_flight() > 0)
+        waits || (self.io.params().is_setup_iopoll() && self.in_flight() > 0)
+    }
+
+    /// The kernel says that completions wait for us to enter it. 6.18 may leave the flag behind when nothing waits any
+    /// more (seen after chains), so it is a reason to enter once, never one to come again.
+    fn taskrun(&mut self) -> bool {
+        self.io.submission().taskrun()
+    }
+
+    /// With SQPOLL, whether the kernel's thread takes the queue by itself, without a system call.
+    fn thread_is_awake(&mut self) -> bool {
+        if !self.io.params().is_setup_sqpoll() {
+            return false;
+        }
+        let queue = self.io.submission();
+        // `need_wakeup` has the full fence that must stand between the store of the tail and this look.
+        !queue.need_wakeup() && !queue.cq_overflow()
     }
 
     /// Submits what is prepared, without waiting, and collects what is finished. Answers how many records were
@@ -179,7 +196,7 @@ impl Ring {
     pub fn submit(&mut self) -> io::Result<u32> {
         let mut taken = self.stage();
         let mut retried = false;
-        while self.needs_enter() {
+        while (self.must_enter() || self.taskrun()) && !self.thread_is_awake() {
             self.stats.enters += 1;
             let queued = self.io.submission().len();
             match self.io.submitter().submit() {
@@ -206,6 +223,21 @@ impl Ring {
             }
             taken += self.stage();
         }
+        // With SQPOLL the thread posts completions before it moves the head of the queue: a queue that looks full may
+        // have nothing in flight any more, and then nobody would ever come back for the rest of the block.
+        while self.io.params().is_setup_sqpoll() && self.shared.prepared() > 0 {
+            self.stats.enters += 1;
+            let waited = self.io.submitter().squeue_wait();
+            taken += self.stage();
+            match waited.and_then(|_| self.io.submitter().submit()) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.reap();
+                    return Err(error);
+                }
+            }
+        }
         self.reap();
         Ok(taken)
     }
@@ -215,8 +247,10 @@ impl Ring {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         let mut taken = self.submit()?;
         loop {
-            let ready = self.ready();
-            if ready >= want {
+            // The kernel counts what stands in its own queue. Looked at once: what the kernel's threads add between two
+            // looks would be waited for a second time.
+            let moved = self.shared.unread() + self.local.len() as u32;
+            if moved + self.io.completion().len() as u32 >= want {
                 return Ok(taken);
             }
             let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -228,9 +262,7 @@ impl Ring {
             if let Some(timespec) = &timespec {
                 args = args.timespec(timespec);
             }
-            // The kernel counts what stands in its own queue, of which `reap` may have left some.
-            let in_queue = self.io.completion().len();
-            let missing = (want - ready) as usize + in_queue;
+            let missing = (want - moved) as usize;
             let missing = missing.min(self.io.params().cq_entries() as usize);
             self.stats.enters += 1;
             match self.io.submitter().submit_with_args(missing, &args) {
@@ -271,9 +303,9 @@ impl Ring {
         shared.push_completions(|| {
             loop {
                 let cqe = queue.next()?;
-                completed += 1;
                 let completion = tables.complete(cqe.user_data(), cqe.result(), cqe.flags());
                 if completion.is_some() {
+                    completed += 1;
                     return completion;
                 }
             }
@@ -294,7 +326,7 @@ impl Ring {
     /// Like `reap`, but also fetches what the kernel holds back until it is entered.
     pub fn collect(&mut self) -> io::Result<()> {
         self.reap();
-        if self.shared.unread() == 0 && self.needs_enter() {
+        if self.shared.unread() == 0 && (self.must_enter() || self.taskrun()) {
             self.submit()?;
         }
         Ok(())
@@ -307,13 +339,22 @@ impl Ring {
             || self.shared.unread() > 0
             || !self.local.is_empty()
             || !self.io.completion().is_empty()
-            || self.needs_enter()
+            || self.must_enter()
     }
 
     pub fn set_eventfd(&mut self, fd: RawFd) -> io::Result<()> {
         self.io.submitter().register_eventfd(fd)?;
         self.eventfd = Some(fd);
         Ok(())
+    }
+
+    /// Once the eventfd is enabled again: fetches what the kernel has queued for us meanwhile. What comes later signals.
+    pub fn catch_up(&mut self) {
+        if self.taskrun() {
+            // An error shows again at the next submission.
+            let _submitted = self.submit();
+        }
+        self.reap();
     }
 
     /// While we are looking at the completion queue ourselves, the kernel need not signal the eventfd.
@@ -371,9 +412,6 @@ fn admit_chain(
     (first, length): (u32, u32),
     queue: &mut SubmissionQueue<'_>,
 ) -> Option<(u32, Reject)> {
-    if length as usize > queue.capacity() {
-        return Some((0, Reject::ChainTooLong));
-    }
     let mut chain: Vec<[u64; 8]> = Vec::with_capacity(length as usize);
     for ahead in 0..length {
         let record = shared.record(first + ahead);
@@ -403,8 +441,11 @@ fn refuse(
     reject: Reject,
 ) {
     for ahead in 0..length {
-        let alone = ahead == culprit || reject == Reject::ChainTooLong;
-        let reject = if alone { reject } else { Reject::ChainBroken };
+        let reject = if ahead == culprit {
+            reject
+        } else {
+            Reject::ChainBroken
+        };
         let res = if matches!(reject, Reject::Closed | Reject::ChainBroken) {
             -libc::ECANCELED
         } else {
@@ -420,6 +461,6 @@ fn refuse(
     }
 }
 
-fn is_busy(error: &io::Error) -> bool {
+pub(crate) fn is_busy(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY))
 }

@@ -2,7 +2,7 @@
 //! does not stop the kernel (lifecycle-rules.md section 12, measured): cancel, reap to zero, then free; what
 //! does not finish in time is leaked.
 
-use crate::ring::Ring;
+use crate::ring::{Ring, is_busy};
 use crate::shared::{CompletionRecord, EXTRA_IS_FD};
 use io_uring::types;
 use std::io;
@@ -49,7 +49,7 @@ impl Ring {
     /// descriptors are closed. Answers whether the ring came to rest.
     pub fn drain(&mut self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
-        let mut usable = self.begin_close().is_ok();
+        let mut usable = may_go_on(self.begin_close());
         loop {
             self.discard_unread();
             self.reap();
@@ -60,12 +60,17 @@ impl Ring {
             if self.in_flight() == 0 || remaining.is_zero() || !usable {
                 return self.in_flight() == 0;
             }
-            usable = self.submit_and_wait(1, Some(remaining.min(CANCEL_AGAIN))).is_ok();
+            usable = may_go_on(self.submit_and_wait(1, Some(remaining.min(CANCEL_AGAIN))));
             if self.shared.unread() == 0 {
-                usable = usable && self.cancel_everything().is_ok();
+                usable = usable && may_go_on(self.cancel_everything());
             }
         }
     }
+}
+
+/// A kernel that is short of memory for now is worth asking again.
+fn may_go_on<T>(result: io::Result<T>) -> bool {
+    !result.is_err_and(|error| !is_busy(&error))
 }
 
 fn close_if_descriptor(completion: CompletionRecord) {

@@ -1,0 +1,6 @@
+//! The ring end to end on the real kernel, driven as JavaScript drives it: through the shared block.
+
+mod driver;
+mod queues;
+mod teardown;
+mod waiting;
