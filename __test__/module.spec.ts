@@ -1,0 +1,203 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import test from 'ava';
+import * as uring from 'uring';
+import { leakCheck } from './_helpers.ts';
+import { ROOT, runModule, runNode, WELL } from './_process.ts';
+
+const EXPORTS = [
+  'AT_FDCWD',
+  'BufferLease',
+  'BufferRing',
+  'CURRENT_POSITION',
+  'Completion',
+  'CqeFlags',
+  'FileTable',
+  'FixedFile',
+  'Op',
+  'Operation',
+  'PollEvents',
+  'Ring',
+  'SqeFlags',
+  'Stats',
+  'UringError',
+  'accept',
+  'acceptMultishot',
+  'asyncCancel',
+  'close',
+  'fsync',
+  'nop',
+  'openat',
+  'pollAdd',
+  'pollMultishot',
+  'read',
+  'readFixed',
+  'readv',
+  'recv',
+  'recvMultishot',
+  'send',
+  'statx',
+  'timeout',
+  'timeoutMultishot',
+  'write',
+  'writeFixed',
+  'writev',
+];
+
+leakCheck(test);
+
+interface Example {
+  readonly title: string;
+  readonly source: string;
+}
+
+/** The fenced blocks of every doc comment below ts/, those marked `no-run` apart. */
+function examples(): { run: Example[]; total: number } {
+  const run: Example[] = [];
+  let total = 0;
+  for (const name of readdirSync(join(ROOT, 'ts'), { recursive: true, encoding: 'utf8' }).sort()) {
+    if (!name.endsWith('.ts')) continue;
+    const text = readFileSync(join(ROOT, 'ts', name), 'utf8');
+    for (const match of text.matchAll(/^ *\* ```ts(?<mark>[^\n]*)\n(?<body>(?: *\*[^\n]*\n)*?) *\* ```$/gm)) {
+      const { mark = '', body = '' } = match.groups ?? {};
+      total += 1;
+      if (mark.trim() === 'no-run') continue;
+      const line = text.slice(0, match.index).split('\n').length;
+      run.push({ title: `ts/${name}:${line}`, source: body.replaceAll(/^ *\* ?/gm, '') });
+    }
+  }
+  return { run, total };
+}
+
+/** `await using` as Node 20 can run it: closed at the end, in reverse order, whatever happens. */
+function downLevel(source: string): string {
+  const disposed: string[] = [];
+  const lines = source.split('\n').map((line) =>
+    line.replace(/^await using (\w+) =/, (_, name: string) => {
+      disposed.unshift(name);
+      return `var ${name} =`;
+    }),
+  );
+  const imports = lines.filter((line) => line.startsWith('import '));
+  const body = lines.filter((line) => !line.startsWith('import '));
+  const ends = disposed.map((name) => `  await ${name}?.[Symbol.asyncDispose]();`);
+  return [...imports, 'try {', ...body, '} finally {', ...ends, '}', ''].join('\n');
+}
+
+/** What is left of an example without its types, of which they have few: `(name: Type) =>`. */
+function withoutTypes(source: string): string {
+  return source.replaceAll(/\((\w+): \w+\) =>/g, '($1) =>').replaceAll(/^import type .*$/gm, '');
+}
+
+test('ES modules and CommonJS get the same classes', async (t) => {
+  const required = createRequire(import.meta.url)('uring') as typeof uring;
+  t.is(required.Ring, uring.Ring);
+  t.is(required.UringError, uring.UringError);
+  t.deepEqual(Object.keys(required).sort(), EXPORTS);
+  // In the other order too, and where nothing but CommonJS is loaded.
+  const source = `
+    const { Ring, nop } = require('uring');
+    const ring = new Ring();
+    ring.exec(nop()).then(async (result) => {
+      const esm = await import('uring');
+      await ring.close();
+      console.log(result, esm.Ring === Ring, ring instanceof esm.Ring);
+    });
+  `;
+  const ended = await runNode(['--input-type=commonjs', '--no-warnings', '--eval', source]);
+  t.like(ended, { ...WELL, stdout: '0 true true\n' });
+});
+
+test('the package exports what it says, and nothing else', (t) => {
+  t.deepEqual(Object.keys(uring).sort(), EXPORTS);
+  t.false('default' in uring);
+});
+
+test('files inside the package are its own affair', async (t) => {
+  const require = createRequire(import.meta.url);
+  t.throws(() => require('uring/dist/ring.js'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
+  t.is((require('uring/package.json') as { name: string }).name, 'uring');
+});
+
+test('the package depends on nothing at run time', (t) => {
+  const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  t.deepEqual(manifest.dependencies ?? {}, {});
+  t.deepEqual(manifest.peerDependencies ?? {}, {});
+  t.deepEqual(
+    Object.keys(manifest.optionalDependencies ?? {}).filter((name) => !name.startsWith('uring-linux-')),
+    [],
+  );
+  const foreign: string[] = [];
+  for (const name of readdirSync(join(ROOT, 'dist'), { recursive: true, encoding: 'utf8' })) {
+    if (!/\.c?js$/.test(name)) continue;
+    const text = readFileSync(join(ROOT, 'dist', name), 'utf8');
+    for (const [, from = ''] of text.matchAll(/^(?:import|export)\b[^;]*?\bfrom '([^']+)';/gm)) {
+      if (!from.startsWith('.') && !from.startsWith('node:')) foreign.push(`${name}: ${from}`);
+    }
+  }
+  t.deepEqual(foreign, []);
+});
+
+test('importing the package opens no ring, no file, and loads no native code', async (t) => {
+  const ended = await runModule(`
+    import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+    // Node's own: it looks at the standard streams when this module is first imported.
+    import 'node:util';
+    const look = () => ({
+      fds: readdirSync('/proc/self/fd').map((fd) => {
+        try { return fd + ' ' + readlinkSync('/proc/self/fd/' + fd); } catch { return ''; }
+      }),
+      native: /uring\\.linux[^\\n]*\\.node/.test(readFileSync('/proc/self/maps', 'latin1')),
+    });
+    const opened = (before, after) => after.fds.filter((fd) => !before.fds.includes(fd));
+    const before = look();
+    const { Ring } = await import('uring');
+    const imported = look();
+    const ring = new Ring();
+    const open = look();
+    await ring.close();
+    const rings = opened(imported, open).filter((fd) => fd.endsWith(' anon_inode:[io_uring]'));
+    console.log(JSON.stringify([opened(before, imported), imported.native, rings.length, open.native]));
+  `);
+  t.like(ended, WELL);
+  t.deepEqual(JSON.parse(ended.stdout), [[], false, 1, true]);
+});
+
+test('a ring is closed by asyncDispose, as `await using` calls it', async (t) => {
+  t.is(typeof Symbol.asyncDispose, 'symbol');
+  const ring = new uring.Ring();
+  const hour = t.throwsAsync(ring.exec(uring.timeout(3_600_000)), { code: 'ECANCELED' });
+  t.is(await ring[Symbol.asyncDispose](), undefined);
+  await hour;
+  t.true(ring.closed);
+  await t.throwsAsync(ring.exec(uring.nop()), { code: 'ERR_URING_CLOSED' });
+});
+
+const { run, total } = examples();
+
+test('examples are found, and most of them run', (t) => {
+  t.true(total >= 20, `${total} examples`);
+  t.true(run.length > total / 2, `${run.length} of ${total} run`);
+  t.is(
+    downLevel('await using a = f();\nawait using b = g(a);\nuse(b);').split('\n').slice(-4, -2).join(''),
+    '  await b?.[Symbol.asyncDispose]();  await a?.[Symbol.asyncDispose]();',
+  );
+});
+
+for (const { title, source } of run) {
+  test(`the example at ${title} runs`, async (t) => {
+    const dir = mkdtempSync(join(ROOT, 'build', 'example-'));
+    const scratch = mkdtempSync(join(tmpdir(), 'uring-example-'));
+    t.teardown(() => {
+      rmSync(dir, { recursive: true });
+      rmSync(scratch, { recursive: true });
+    });
+    // Inside the project, so that 'uring' is this package; run elsewhere, so that it litters nothing here.
+    const file = join(dir, 'example.mjs');
+    writeFileSync(file, downLevel(withoutTypes(source)));
+    const ended = await runNode([file], { cwd: scratch, timeoutMs: 20_000 });
+    t.like(ended, WELL, `${relative(ROOT, title)}\n${ended.stderr}\n${source}`);
+  });
+}
