@@ -68,6 +68,8 @@ test('a ring that is idle, unused, or used by hand keeps no process alive', asyn
     byHand.submit();
     await used.exec(nop());
     console.log(used.inFlight);
+    // Still held: what is forgotten may be collected, which has its own test.
+    globalThis.rings = [unused, byHand, used];
   `);
   t.like(ended, { ...WELL, stdout: '0\n' });
 });
