@@ -123,6 +123,7 @@ impl Arenas {
         unsafe { submitter.register_buffers_update(u32::from(index), &[buffer], None) }.is_ok()
     }
 
+    #[inline(always)]
     fn find(&self, handle: u32) -> Result<(u16, &Slot), Reject> {
         let index = (handle & 0xffff).wrapping_sub(1) as usize;
         match self.slots.get(index) {
@@ -132,6 +133,8 @@ impl Arenas {
     }
 
     /// Turns a handle into an address, if the whole range lies inside the arena.
+    // A call per operation, whose result would go through memory.
+    #[inline(always)]
     pub fn resolve(&self, handle: u32, offset: u32, size_bytes: u32) -> Result<Range, Reject> {
         let (arena, slot) = self.find(handle)?;
         let mapping = slot.mapping.as_ref().ok_or(Reject::StaleMemory)?;
@@ -147,10 +150,12 @@ impl Arenas {
         })
     }
 
+    #[inline]
     pub fn pin(&mut self, arena: u16) {
         self.slots[arena as usize].pins += 1;
     }
 
+    #[inline]
     pub fn unpin(&mut self, arena: u16) {
         let slot = &mut self.slots[arena as usize];
         assert!(slot.pins > 0, "arena {arena} unpinned more often than pinned");

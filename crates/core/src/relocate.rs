@@ -209,6 +209,7 @@ impl Tables {
         }
     }
 
+    #[inline(always)]
     fn fd(&self, spec: &OpSpec, record: &Words, flags: u32) -> Result<u32, Reject> {
         let fixed = match spec.fd {
             Fd::File => flags & SQE_FIXED_FILE != 0,
@@ -226,6 +227,7 @@ impl Tables {
         }
     }
 
+    #[inline(always)]
     fn off(&self, spec: &OpSpec, record: &Words) -> Result<(u64, u16), Reject> {
         match spec.off {
             Wide::Scalar => Ok((wide(record, OFF), NO_ARENA)),
@@ -239,6 +241,7 @@ impl Tables {
         }
     }
 
+    #[inline(always)]
     fn address(&self, spec: &OpSpec, record: &Words, flags: u32) -> Result<Address, Reject> {
         let (offset, handle, len) = (record[ADDR], record[ADDR + 1], record[6]);
         let nothing = wide(record, ADDR) == 0;
@@ -326,6 +329,7 @@ impl Tables {
         })
     }
 
+    #[inline(always)]
     fn begin_file_effect(&mut self, spec: &OpSpec, file_index: u32) -> Result<(u32, FileEffect), Reject> {
         match (spec.file_index, file_index) {
             (_, 0) if spec.result == ResultKind::Descriptor => Ok((0, FileEffect::Descriptor)),

@@ -6,7 +6,7 @@ use crate::relocate::{SQE_HARDLINK, SQE_LINK, Tables, Words};
 use crate::setup::{self, Config, Flag};
 use crate::shared::{CompletionRecord, EXTRA_IS_LOCAL, RECORD_WORDS, Shared, Word};
 use crate::{inflight, ops};
-use io_uring::squeue::{Entry, SubmissionQueue};
+use io_uring::squeue::Entry;
 use io_uring::{IoUring, Probe, opcode, types};
 use std::collections::VecDeque;
 use std::io;
@@ -37,6 +37,8 @@ pub struct Ring {
     pub(crate) closing: bool,
     granted: Vec<Flag>,
     supported: Box<[bool; 256]>,
+    /// Entries on their way from the block to the queue; kept for its memory.
+    admitted: Vec<[u64; 8]>,
     /// Completions made here that found no room in the block.
     local: VecDeque<CompletionRecord>,
     stats: Stats,
@@ -46,11 +48,12 @@ pub struct Ring {
 /// SAFETY-relevant layout: an `Entry` is `repr(C)` over the kernel's 64-byte SQE (io-uring/src/squeue.rs).
 const _: () = assert!(size_of::<Entry>() == RECORD_WORDS * 4);
 
-#[inline(always)]
-fn entry(lanes: [u64; 8]) -> Entry {
-    // SAFETY: both are 64 bytes of plain integers without invalid values, and any bit pattern is an SQE; that
-    // its pointers are good is what `Tables::relocate` made sure of.
-    unsafe { std::mem::transmute::<[u64; 8], Entry>(lanes) }
+const _: () = assert!(align_of::<Entry>() == align_of::<[u64; 8]>());
+
+fn entries(lanes: &[[u64; 8]]) -> &[Entry] {
+    // SAFETY: an `Entry` has the size and alignment of eight 64-bit words (asserted above), and every bit pattern is
+    // an SQE; that its pointers are good is what `Tables::relocate` makes sure of.
+    unsafe { std::slice::from_raw_parts(lanes.as_ptr().cast::<Entry>(), lanes.len()) }
 }
 
 impl Ring {
@@ -68,6 +71,7 @@ impl Ring {
             .cq_entries()
             .clamp(COMPLETION_BLOCK_MIN, COMPLETION_BLOCK_MAX);
         let shared = Shared::new(params.sq_entries(), block)?;
+        let sq_entries = params.sq_entries() as usize;
         Ok(Ring {
             io,
             shared,
@@ -76,6 +80,7 @@ impl Ring {
             granted,
             supported,
             local: VecDeque::new(),
+            admitted: Vec::with_capacity(sq_entries),
             stats: Stats::default(),
             eventfd: None,
         })
@@ -107,63 +112,74 @@ impl Ring {
 
     /// Moves records from the shared block into the submission queue, as far as it has room; a chain moves whole.
     pub(crate) fn stage(&mut self) -> u32 {
-        let Ring {
-            io,
-            shared,
-            tables,
-            local,
-            closing,
-            supported,
-            stats,
-            ..
-        } = self;
-        if shared.get(Word::RecycleCount) > 0 {
-            shared.drain_recycled(|group, id| {
-                tables.groups.give_back(group, id);
+        if self.shared.get(Word::RecycleCount) > 0 {
+            let groups = &mut self.tables.groups;
+            self.shared.drain_recycled(|group, id| {
+                groups.give_back(group, id);
             });
         }
-        let prepared = shared.prepared();
+        let prepared = self.shared.prepared();
         if prepared == 0 {
             return 0;
         }
-        let mut queue = io.submission();
-        let (mut taken, mut submitted) = (0, 0);
+        if self.closing {
+            refuse(&self.shared, &mut self.local, (0, prepared), 0, Reject::Closed);
+            self.shared.take_records(prepared);
+            return prepared;
+        }
+        let taken = self.admit_records(prepared);
+        let mut queue = self.io.submission();
+        // SAFETY: `relocate` checked every pointer and pinned what they name until the last completion.
+        unsafe { queue.push_multiple(entries(&self.admitted)) }.expect("room was checked");
+        drop(queue);
+        self.shared.take_records(taken);
+        self.stats.submitted += self.admitted.len() as u64;
+        taken
+    }
+
+    /// Admits records to `admitted`, as many as the queue has room for, and answers how many it dealt with. They are
+    /// copied into the queue together: one by one, each copy would wait for the stores before it.
+    fn admit_records(&mut self, prepared: u32) -> u32 {
+        let queue = self.io.submission();
+        let room = queue.capacity() - queue.len();
+        drop(queue);
+        let Ring {
+            shared,
+            tables,
+            local,
+            supported,
+            admitted,
+            ..
+        } = self;
+        admitted.clear();
+        let mut taken = 0;
         while taken < prepared {
             let record = shared.record(taken);
-            if *closing {
-                refuse(shared, local, (taken, 1), 0, Reject::Closed);
-                taken += 1;
-                continue;
-            }
-            if is_linked(record) {
-                let length = chain_length(shared, taken, prepared);
-                // The block is as large as the queue, so a chain always fits into an empty one.
-                if queue.capacity() - queue.len() < length as usize {
-                    break;
-                }
-                match admit_chain(shared, tables, supported, (taken, length), &mut queue) {
-                    None => submitted += length,
-                    Some((culprit, reject)) => refuse(shared, local, (taken, length), culprit, reject),
-                }
-                taken += length;
-                continue;
-            }
-            if queue.is_full() {
+            let length = if is_linked(record) {
+                chain_length(shared, taken, prepared)
+            } else {
+                1
+            };
+            // The block is as large as the queue, so a chain always fits into an empty one.
+            if room - admitted.len() < length as usize {
                 break;
             }
-            match tables.relocate(record, supported) {
-                Ok(relocated) => {
-                    // SAFETY: `relocate` checked every pointer and pinned what they name until the last completion.
-                    unsafe { queue.push(&entry(relocated.lanes(record))) }.expect("room was checked");
-                    submitted += 1;
+            let refused = if length == 1 {
+                match tables.relocate(record, supported) {
+                    Ok(relocated) => {
+                        admitted.push(relocated.lanes(record));
+                        None
+                    }
+                    Err(reject) => Some((0, reject)),
                 }
-                Err(reject) => refuse(shared, local, (taken, 1), 0, reject),
+            } else {
+                admit_chain(shared, tables, supported, (taken, length), admitted)
+            };
+            if let Some((culprit, reject)) = refused {
+                refuse(shared, local, (taken, length), culprit, reject);
             }
-            taken += 1;
+            taken += length;
         }
-        drop(queue);
-        shared.take_records(taken);
-        stats.submitted += u64::from(submitted);
         taken
     }
 
@@ -410,24 +426,20 @@ fn admit_chain(
     tables: &mut Tables,
     supported: &[bool; 256],
     (first, length): (u32, u32),
-    queue: &mut SubmissionQueue<'_>,
+    admitted: &mut Vec<[u64; 8]>,
 ) -> Option<(u32, Reject)> {
-    let mut chain: Vec<[u64; 8]> = Vec::with_capacity(length as usize);
+    let before = admitted.len();
     for ahead in 0..length {
         let record = shared.record(first + ahead);
         match tables.relocate(record, supported) {
-            Ok(relocated) => chain.push(relocated.lanes(record)),
+            Ok(relocated) => admitted.push(relocated.lanes(record)),
             Err(reject) => {
-                for lanes in chain {
+                for lanes in admitted.drain(before..) {
                     tables.retract(lanes[USER_DATA_LANE]);
                 }
                 return Some((ahead, reject));
             }
         }
-    }
-    for lanes in chain {
-        // SAFETY: `relocate` checked every pointer and pinned what they name until the last completion.
-        unsafe { queue.push(&entry(lanes)) }.expect("room was checked");
     }
     None
 }
@@ -441,11 +453,8 @@ fn refuse(
     reject: Reject,
 ) {
     for ahead in 0..length {
-        let reject = if ahead == culprit {
-            reject
-        } else {
-            Reject::ChainBroken
-        };
+        let alone = ahead == culprit || reject == Reject::Closed;
+        let reject = if alone { reject } else { Reject::ChainBroken };
         let res = if matches!(reject, Reject::Closed | Reject::ChainBroken) {
             -libc::ECANCELED
         } else {
