@@ -34,7 +34,7 @@ export class UringError extends Error {
   }
 }
 
-/** What libuv's table of errors lacks and io_uring answers (node-conventions.md section 5; errno(3)). */
+/** What libuv's table of errors lacks and io_uring answers (errno(3)). */
 const MORE_ERRNOS: ReadonlyMap<number, readonly [name: string, message: string]> = new Map([
   [constants.errno.ETIME, ['ETIME', 'timer expired']],
   [constants.errno.EBADMSG, ['EBADMSG', 'bad message']],

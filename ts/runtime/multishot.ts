@@ -30,7 +30,7 @@ interface Waiter<T> {
  * The results of a multishot operation, as an async iterator.
  *
  * It starts with the first `next()`. The kernel ends multishot operations of its own accord, and may turn them into
- * single ones: only a completion without `MORE` tells (lifecycle-rules.md section 4). The stream then starts the
+ * single ones: only a completion without `MORE` tells (docs/measured.md, "Multishot operations end by themselves"). The stream then starts the
  * operation again, until there is an error, the end of the data, or nobody who wants more.
  */
 export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {

@@ -2,7 +2,7 @@
 //!
 //! Three libuv handles: a *prepare* handle submits what one turn of the loop has prepared, just before the loop
 //! waits; a *poll* handle on an eventfd wakes the loop when completions arrive meanwhile (the ring's own
-//! descriptor never wakes it on a DEFER_TASKRUN ring, lifecycle-rules.md section 10); an *idle* handle keeps the
+//! descriptor never wakes it on a DEFER_TASKRUN ring, docs/measured.md); an *idle* handle keeps the
 //! loop from waiting while there is more to do than one turn may take.
 
 use crate::state::State;

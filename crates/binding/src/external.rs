@@ -53,7 +53,7 @@ unsafe extern "C" fn finalize(_env: sys::napi_env, _data: *mut c_void, share: *m
         && let Some(state) = state.upgrade()
         && let Some(ring) = state.core.borrow_mut().as_mut()
     {
-        // Finalizers run on a turn of the loop of their own, never inside one of our calls (buffers.md section 2).
+        // Finalizers run on a turn of the loop of their own, never inside one of our calls (docs/measured.md).
         ring.release_arena(*handle);
     }
 }

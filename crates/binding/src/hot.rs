@@ -1,5 +1,5 @@
 //! The calls on the hot path: raw Node-API callbacks bound to one ring. A method of a napi-rs class costs 150 ns,
-//! one of these under 10 (napi.md section 5). They take numbers, answer a count or a negative errno, and never
+//! one of these under 10 (docs/measured.md). They take numbers, answer a count or a negative errno, and never
 //! throw; everything else crosses in the shared block.
 
 use crate::event_loop::EventLoop;

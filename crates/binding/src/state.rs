@@ -35,7 +35,7 @@ impl State {
         let mut handle = ptr::null_mut();
         let share = Rc::into_raw(state.clone());
         // SAFETY: the share keeps the state alive until the hook runs or `remove_hook` takes it back. The raw hook,
-        // because napi-rs' own removes itself before uv_close is through (napi.md section 4).
+        // because napi-rs' own removes itself before uv_close is through (docs/measured.md).
         let status = unsafe {
             sys::napi_add_async_cleanup_hook(
                 env,

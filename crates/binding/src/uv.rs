@@ -1,7 +1,7 @@
 //! The few libuv functions that tie a ring to Node's event loop.
 //!
 //! They are looked up at run time: a cdylib is bound when it is loaded, so one missing symbol (Deno, Bun) would
-//! make the whole addon fail to load (napi.md section 8). No struct layout is assumed: sizes are asked for.
+//! make the whole addon fail to load (docs/measured.md). No struct layout is assumed: sizes are asked for.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::OnceLock;

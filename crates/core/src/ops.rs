@@ -2,7 +2,7 @@
 //! record what JavaScript may put there. `ts/generated/ops.ts` is written from this table; what is not in
 //! it is refused. A new kernel operation is one row here and one function under `ts/ops/`.
 //!
-//! Field layout: kernel-interface.md section 10, include/uapi/linux/io_uring.h.
+//! Field layout: io_uring_enter(2), include/uapi/linux/io_uring.h.
 
 /// What the `fd` field is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

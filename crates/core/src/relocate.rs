@@ -10,7 +10,7 @@ use crate::reject::Reject;
 use crate::shared::{CompletionRecord, EXTRA_IS_FD, RECORD_WORDS};
 use io_uring::cqueue;
 
-/// IOSQE_* (kernel-interface.md section 4). CQE_SKIP_SUCCESS is not allowed: without a completion the
+/// IOSQE_* (io_uring_enter(2)). CQE_SKIP_SUCCESS is not allowed: without a completion the
 /// in-flight entry and its pins would never be freed.
 pub const SQE_FIXED_FILE: u32 = 1 << 0;
 pub const SQE_LINK: u32 = 1 << 2;

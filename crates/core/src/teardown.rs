@@ -1,5 +1,5 @@
 //! Ending a ring without ever freeing memory that the kernel may still write to. Closing the ring's descriptor
-//! does not stop the kernel (lifecycle-rules.md section 12, measured): cancel, reap to zero, then free; what
+//! does not stop the kernel (docs/measured.md): cancel, reap to zero, then free; what
 //! does not finish in time is leaked.
 
 use crate::ring::{Ring, is_busy};

@@ -105,7 +105,7 @@ pub fn writes(at: &Admitted) -> Vec<Row> {
         .build()
         .flags(HARDLINK | ASYNC)
         .personality(1);
-    // The crate has no range for FSYNC: offset and length stand in words 2, 3 and 6 (kernel-interface.md section 10).
+    // The crate has no range for FSYNC: offset and length stand in words 2, 3 and 6 (io_uring_prep_fsync(3)).
     let range = crate::expected::with_words(
         Fsync::new(FILE).flags(FsyncFlags::DATASYNC).build().flags(DRAIN),
         &[(2, 4096), (3, 1), (6, u32::MAX)],

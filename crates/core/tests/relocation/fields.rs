@@ -10,7 +10,7 @@ use uring_core::relocate::Words;
 
 const ANY: u32 = u32::MAX;
 
-/// kernel-interface.md section 10 once more, written down apart from the table it checks: which of fd, off, addr
+/// The layout of io_uring_enter(2) once more, written down apart from the table it checks: which of fd, off, addr
 /// and file_index an operation has, then the bits of len, of its flags and of ioprio.
 const SECTION_10: [(&str, &str, [u32; 3]); 17] = [
     ("nop", "", [ANY, 1, 0]),
