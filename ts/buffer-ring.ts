@@ -77,6 +77,12 @@ export class BufferRing {
 
   /** @internal The buffer that a completion names. */
   lease(id: number, sizeBytes: number): BufferLease {
+    if (this.#memory.byteLength === 0) {
+      throw new UringError(
+        'ERR_URING_BUFFER_DETACHED',
+        'the memory of this buffer ring was detached (a byte stream does that to what it is given): copy what arrives',
+      );
+    }
     return new BufferLease(this, id, Buffer.from(this.#memory, id * this.sizeBytes, sizeBytes));
   }
 

@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { BufferLease, BufferRing, type BufferRingOptions } from './buffer-ring.ts';
 import type { Completion } from './completion.ts';
 import { invalidType, invalidValue, outOfRange, systemError, UringError } from './errors.ts';
@@ -12,6 +13,7 @@ import type { Layout, NativeRing } from './platform/native.ts';
 import { openRing, type RingOptions } from './ring-options.ts';
 import { Attached } from './runtime/attached.ts';
 import { type CompletionCallback, Engine, type Handler } from './runtime/engine.ts';
+import { CANCEL_AGAIN_MS, forgotten } from './runtime/forgotten.ts';
 import { MultishotStream, type StreamOwner } from './runtime/multishot.ts';
 import { PromiseSettler } from './runtime/promise.ts';
 import { closedError, nothingInFlight, notOnce } from './runtime/rejects.ts';
@@ -19,10 +21,11 @@ import { checkFunction, checkInteger, checkOptions } from './validate.ts';
 
 /** Where `head` has the flags that tie an operation to the next. */
 const LINKED = (SqeFlags.LINK | SqeFlags.HARDLINK) << 8;
+const BY_SLOT = SqeFlags.FIXED_FILE << 8;
+const SOCK_DGRAM = 2;
+const ECANCELED = constants.errno.ECANCELED;
 /** The largest arena: offsets in operation records have 32 bits. */
 const ALLOC_BYTES_MAX = 2 ** 31;
-/** An operation that was on its way between two queues escapes a cancel request, so close asks again. */
-const CANCEL_AGAIN_MS = 50;
 
 /** Counters of a ring since it was opened. */
 export interface RingStats {
@@ -43,17 +46,6 @@ export interface RingStats {
   /** Registered-file slots in use. */
   readonly fileSlots: number;
 }
-
-/** Rings that were forgotten without being closed: their memory is returned all the same. */
-const forgotten = new FinalizationRegistry((ring: NativeRing) => {
-  if (ring.layout() === null) return;
-  process.emitWarning('A Ring was garbage collected without being closed: call ring.close()', 'UringWarning');
-  ring.attach(
-    () => {},
-    () => {},
-  );
-  ring.close();
-});
 
 /**
  * An io_uring of its own: a submission queue, a completion queue, and what is registered with them.
@@ -105,6 +97,7 @@ export class Ring {
     this.#streamOwner = {
       start: (operation, handler, userData) => this.#start(operation, handler, userData),
       discard: (operation, result) => this.#discard(operation, result),
+      isDatagram: (operation) => this.#isDatagram(operation),
     };
     forgotten.register(this, this.#native, this);
   }
@@ -387,6 +380,11 @@ export class Ring {
     this.#attached.start(operation, handler, userData);
   }
 
+  /** Whether an operation works on a datagram socket, where receiving nothing is not the end. */
+  #isDatagram({ head, fd }: AnyOperation): boolean {
+    return (head & BY_SLOT) === 0 && this.#native.socketType(fd) === SOCK_DGRAM;
+  }
+
   /** Gives up a result that nobody took: closes descriptors and slots, gives buffers back. */
   #discard(operation: AnyOperation, result: unknown): void {
     if (result instanceof FixedFile) {
@@ -478,21 +476,36 @@ export class Ring {
   async #close(): Promise<void> {
     forgotten.unregister(this);
     this.#attached.failPending();
-    for (const buffers of this.#bufferRings) buffers.abandon(systemError(-125, 'io_uring_enter'));
-    this.#attached.attach();
-    const gone = new Promise<void>((resolve) => {
-      this.#onClosed = resolve;
-    });
-    this.#native.close();
-    const again = setInterval(() => this.#native.cancelAll(), CANCEL_AGAIN_MS);
-    await gone;
-    clearInterval(again);
+    for (const buffers of this.#bufferRings) buffers.abandon(systemError(-ECANCELED, 'io_uring_enter'));
+    if (this.#tied()) {
+      const gone = new Promise<void>((resolve) => {
+        this.#onClosed = resolve;
+      });
+      this.#native.close();
+      const again = setInterval(() => this.#native.cancelAll(), CANCEL_AGAIN_MS);
+      await gone;
+      clearInterval(again);
+    } else {
+      this.#native.closeNow();
+    }
+    // Nothing is left of the kernel's side; whoever still waits (on a ring that broke) is told.
+    this.#attached.abandon(systemError(-ECANCELED, 'io_uring_enter'), ECANCELED);
     this.#closed = true;
     for (const completion of this.#engine.unread) {
       if (completion.ok && completion.operation !== undefined)
         this.#discard(completion.operation, completion.result);
     }
     this.#engine.unread.length = 0;
+  }
+
+  /** Ties the ring to the event loop, if that can be done. */
+  #tied(): boolean {
+    try {
+      this.#attached.attach();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** @internal */

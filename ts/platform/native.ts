@@ -56,6 +56,8 @@ export interface NativeRing {
   attach(deliver: (fatal: number) => void, closed: () => void): number;
   close(): number;
   cancelAll(): number;
+  closeNow(): void;
+  socketType(fd: number): number;
 }
 
 export interface OpenOptions {

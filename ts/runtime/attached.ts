@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { Completion } from '../completion.ts';
 import { systemError, UringError } from '../errors.ts';
+import { SqeFlags } from '../flags.ts';
 import { Word } from '../generated/abi.ts';
 import { Op, opInfo } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
@@ -10,8 +11,10 @@ import type { Engine, Handler } from './engine.ts';
 export const PENDING_MAX = 1 << 16;
 
 const ECANCELED = constants.errno.ECANCELED;
-/** IORING_ASYNC_CANCEL_ANY. */
+/** IORING_ASYNC_CANCEL_*. */
+const CANCEL_ALL = 1 << 0;
 const CANCEL_ANY = 1 << 2;
+const CANCEL_FD_FIXED = 1 << 3;
 
 interface Pending {
   readonly operation: AnyOperation;
@@ -60,10 +63,12 @@ export class Attached {
     if (!this.#attached) this.attach();
     // A cancel request goes ahead of what waits, and of the limit: it is what makes room.
     const urgent = operation.opcode === Op.asyncCancel;
-    if (urgent && this.waiting > 0 && this.#cancelWaiting(operation)) {
+    const cancelled = urgent && this.waiting > 0 ? this.#cancelWaiting(operation) : [];
+    if (cancelled.length > 0 && !meansMany(operation)) {
       settle({ operation, handler, userData }, null, 0);
       return;
     }
+    if (cancelled.length > 0) handler = adding(handler, cancelled.length);
     const mustWait = !urgent && (this.waiting > 0 || engine.slots.live >= this.#inFlightMax);
     if (mustWait || !this.#prep(operation, handler, userData))
       this.#wait({ operation, handler, userData }, urgent);
@@ -71,25 +76,21 @@ export class Attached {
   }
 
   /**
-   * Cancels operations that wait here, which the kernel cannot know of. Answers whether that is all that the request
-   * can mean; one for everything, or for a descriptor, goes on to the kernel.
+   * Cancels operations that wait here, which the kernel cannot know of, and answers them. A request for one of several
+   * means one that is in flight, if there is any.
    */
-  #cancelWaiting(request: AnyOperation): boolean {
-    const target = request.target;
-    const matches = ({ operation, userData }: Pending): boolean => {
-      if (target === undefined) return request.opFlags & CANCEL_ANY ? true : operation.fd === request.fd;
-      return 'operation' in target ? operation === target.operation : Object.is(userData, target.userData);
-    };
-    const found = this.#pending
-      .slice(this.#first)
-      .filter((pending) => pending.operation !== request && matches(pending));
-    const cancelled = target === undefined ? found : found.slice(0, 1);
-    if (cancelled.length === 0 || (target !== undefined && this.#engine.isInFlight(target))) return false;
-    this.#pending = this.#pending.slice(this.#first).filter((pending) => !cancelled.includes(pending));
+  #cancelWaiting(request: AnyOperation): Pending[] {
+    const waiting = this.#pending.slice(this.#first);
+    const found = waiting.filter((pending) => pending.operation !== request && matches(request, pending));
+    const isKernels =
+      !meansMany(request) && this.#engine.slots.find((slot) => matches(request, slot)) !== undefined;
+    const cancelled = isKernels ? [] : found.slice(0, meansMany(request) ? found.length : 1);
+    if (cancelled.length === 0) return [];
+    this.#pending = waiting.filter((pending) => !cancelled.includes(pending));
     this.#first = 0;
     for (const pending of cancelled) settle(pending, canceled(pending), -ECANCELED);
     this.#announce();
-    return target !== undefined;
+    return cancelled;
   }
 
   #prep(operation: AnyOperation, handler: Handler, userData: unknown): boolean {
@@ -112,7 +113,8 @@ export class Attached {
 
   /** Tells Rust to come again when the block has room (not when only the in-flight limit is in the way). */
   #announce(): void {
-    const atLimit = this.#engine.slots.live >= this.#inFlightMax;
+    const isUrgent = this.#pending[this.#first]?.operation.opcode === Op.asyncCancel;
+    const atLimit = !isUrgent && this.#engine.slots.live >= this.#inFlightMax;
     this.#engine.setWord(Word.pending, atLimit ? 0 : this.waiting);
   }
 
@@ -168,6 +170,11 @@ export class Attached {
     if (this.#broken !== undefined) return;
     const error = systemError(-errno, 'io_uring_enter');
     error.message = `${error.message}; the ring is broken: close it and make a new one`;
+    this.abandon(error, errno);
+  }
+
+  /** Settles everything with an error: the kernel will not. */
+  abandon(error: UringError, errno: number): void {
     this.#broken = error;
     this.failPending(() => error);
     for (const slot of this.#engine.slots.all) {
@@ -182,6 +189,37 @@ export class Attached {
 }
 
 function ignore(): void {}
+
+/** Whether a cancel request is for all that matches, and not for one. */
+function meansMany(request: AnyOperation): boolean {
+  return (request.opFlags & (CANCEL_ALL | CANCEL_ANY)) !== 0;
+}
+
+/** Whether a cancel request means this operation. */
+function matches(
+  request: AnyOperation,
+  { operation, userData }: { operation: AnyOperation | undefined; userData: unknown },
+): boolean {
+  const target = request.target;
+  if (operation === undefined) return false;
+  if (target !== undefined) {
+    return 'operation' in target ? operation === target.operation : Object.is(userData, target.userData);
+  }
+  if ((request.opFlags & CANCEL_ANY) !== 0) return true;
+  const isSlot = (operation.head & (SqeFlags.FIXED_FILE << 8)) !== 0;
+  return operation.fd === request.fd && isSlot === ((request.opFlags & CANCEL_FD_FIXED) !== 0);
+}
+
+/** A handler whose result is what the kernel cancelled and what was cancelled here. */
+function adding(handler: Handler, cancelled: number): Handler {
+  return {
+    settle(error, result, completion) {
+      const sum = typeof result === 'number' ? result + cancelled : result;
+      if (typeof handler === 'function') handler(error, sum, completion);
+      else handler.settle(error, sum, completion);
+    },
+  };
+}
 
 /** Settles an operation without the kernel; exceptions are the loop's, as for any callback. */
 function settle({ operation, handler, userData }: Pending, error: UringError | null, res: number): void {

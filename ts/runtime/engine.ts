@@ -1,6 +1,6 @@
 import { Completion } from '../completion.ts';
 import { outOfRange, systemError, UringError } from '../errors.ts';
-import { CqeFlags } from '../flags.ts';
+import { CQE_BUFFER_SHIFT, CqeFlags } from '../flags.ts';
 import {
   COMPLETION_WORDS,
   EXTRA_IS_LOCAL,
@@ -187,10 +187,6 @@ export class Engine {
     );
   }
 
-  isInFlight(target: CancelTarget): boolean {
-    return this.#find(target) !== undefined;
-  }
-
   #writeTarget(target: CancelTarget, base: number): void {
     const slot = this.#find(target);
     // -1 is an index that no operation has: the kernel then answers ENOENT.
@@ -305,6 +301,8 @@ export class Engine {
           : operation.decode({ res, flags, generation, staged, ring: this.#ring });
     } catch (error) {
       completion.error = error as UringError;
+      // The buffer that nobody gets to see goes back.
+      if ((flags & CqeFlags.BUFFER) !== 0) operation.buffers?.recycle(flags >>> CQE_BUFFER_SHIFT);
     }
   }
 
@@ -314,6 +312,10 @@ export class Engine {
       const completion = this.next();
       if (completion !== undefined) this.unread.push(completion.copy());
     }
+    // It is kept for the next batch, what it refers to is not.
+    this.#completion.operation = undefined;
+    this.#completion.userData = undefined;
+    this.#completion.result = undefined;
   }
 }
 

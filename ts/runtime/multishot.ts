@@ -17,6 +17,8 @@ const EMPTY_STREAK_MAX = 4;
 /** @internal What a stream needs of its ring. */
 export interface StreamOwner {
   start(operation: AnyOperation, handler: Settler, userData: unknown): void;
+  /** It works on a datagram socket that is named by its descriptor. */
+  isDatagram(operation: AnyOperation): boolean;
   /** Gives up a result that nobody took. */
   discard(operation: AnyOperation, result: unknown): void;
 }
@@ -145,7 +147,13 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
       this.#cancelSent = false;
     }
     if (error !== null) {
-      if (last) this.#stopped(error, stoppedByUs);
+      if (last) {
+        this.#stopped(error, stoppedByUs);
+      } else {
+        // One result could not be had; what follows would have a gap before it.
+        this.#finish(error);
+        this.#cancel();
+      }
     } else if (this.#operation.buffers !== undefined && completion.res === 0) {
       this.#nothingReceived((completion.flags & CqeFlags.SOCK_NONEMPTY) !== 0);
     } else {
@@ -171,7 +179,10 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
 
   #nothingReceived(moreIsThere: boolean): void {
     this.#emptyStreak += 1;
-    if (moreIsThere && this.#emptyStreak <= EMPTY_STREAK_MAX) this.#arm();
+    // An empty datagram looks like the end of a stream, and must not let a peer end ours.
+    const goesOn =
+      (moreIsThere && this.#emptyStreak <= EMPTY_STREAK_MAX) || this.#owner.isDatagram(this.#operation);
+    if (goesOn) this.#arm();
     else this.#finish(undefined);
   }
 

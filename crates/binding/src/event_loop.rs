@@ -94,7 +94,10 @@ impl EventLoop {
         // SAFETY: each handle has as much memory as libuv asked for; it is freed only after its close callback. If
         // the first init fails nothing was started; the others cannot fail (libuv src/uv-common.c).
         unsafe {
-            errno((uv.poll_init)(event_loop, poll, eventfd.as_raw_fd()))?;
+            if let Err(errno) = errno((uv.poll_init)(event_loop, poll, eventfd.as_raw_fd())) {
+                with_ring(state, Ring::clear_eventfd);
+                return Err(errno);
+            }
             (uv.prepare_init)(event_loop, prepare);
             (uv.idle_init)(event_loop, idle);
             let share = Rc::into_raw(state.clone()).cast_mut().cast::<c_void>();
@@ -103,7 +106,8 @@ impl EventLoop {
                 (uv.unreference)(handle);
             }
             (uv.prepare_start)(prepare, on_prepare);
-            errno((uv.poll_start)(poll, uv::UV_READABLE, on_readable))?;
+            // Fails only for handles that are closing (libuv src/unix/poll.c).
+            (uv.poll_start)(poll, uv::UV_READABLE, on_readable);
         }
         let callbacks = Callbacks::new(state.env, deliver, closed);
         ATTACHED.set(ATTACHED.get() + 1);
@@ -178,7 +182,7 @@ impl EventLoop {
             }
             if !deliver
                 .as_ref()
-                .is_some_and(|deliver| hand_over(state, deliver, fatal))
+                .is_some_and(|deliver| hand_over(state, deliver, (unread, fatal)))
             {
                 break;
             }
@@ -198,7 +202,8 @@ impl EventLoop {
             ring.set_eventfd_enabled(true);
             ring.catch_up();
             let has_work = ring.has_work() || has_room_for_pending(ring);
-            let at_rest = ring.in_flight() == 0 && !has_work && ring.shared().get(Word::Pending) == 0;
+            let nothing_comes = ring.in_flight() == 0 || ring.is_broken();
+            let at_rest = nothing_comes && !has_work && ring.shared().get(Word::Pending) == 0;
             (has_work, at_rest, ring.is_closing())
         });
         match rest {
@@ -249,18 +254,24 @@ fn with_ring<T>(state: &State, act: impl FnOnce(&mut Ring) -> T) -> Option<T> {
 
 /// Answers the completions that JavaScript can read now, and an errno if the ring can no longer be entered.
 fn submit(ring: &mut Ring) -> (u32, i32) {
+    let was_broken = ring.is_broken();
     let fatal = match ring.submit() {
         Ok(_) => 0,
+        // JavaScript has been told.
+        Err(_) if was_broken => 0,
         // The kernel is short of memory for now; what is queued stays queued, and the next turn tries again.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY)) => 0,
         Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
     };
+    if fatal != 0 {
+        ring.break_down(fatal);
+    }
     (ring.shared().unread(), fatal)
 }
 
 fn has_room_for_pending(ring: &mut Ring) -> bool {
     let shared = ring.shared();
-    shared.get(Word::Pending) > 0 && shared.prepared() < shared.sq_capacity()
+    shared.get(Word::Pending) > 0 && shared.prepared() < shared.sq_capacity() && !ring.is_broken()
 }
 
 /// Where in a turn of the loop a pump runs: after polling every prepare handle still has its turn.
@@ -271,12 +282,12 @@ enum Phase {
 }
 
 /// Calls into JavaScript once for everything that can be read. Answers whether it is worth going on.
-fn hand_over(state: &State, deliver: &Call, fatal: i32) -> bool {
+fn hand_over(state: &State, deliver: &Call, (unread, fatal): (u32, i32)) -> bool {
     let read = || with_ring(state, |ring| ring.shared().get(Word::CqHead));
     let before = read();
     let finished = deliver.call(fatal);
     let progressed = read() != before;
-    if !progressed {
+    if unread > 0 && !progressed {
         // Nobody reads them, if the ring was forgotten and is being closed.
         with_ring(state, |ring| ring.is_closing().then(|| ring.discard_unread()));
     }

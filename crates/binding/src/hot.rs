@@ -3,17 +3,19 @@
 //! throw; everything else crosses in the shared block.
 
 use crate::event_loop::EventLoop;
+use crate::external::can_run_javascript;
 use crate::state::State;
 use napi::sys;
 use std::ffi::c_void;
 use std::io;
 use std::ptr;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uring_core::ring::Ring;
 
 /// Longest wait that is told apart from an endless one: about 11 days, in milliseconds.
 const TIMEOUT_MS_MAX: f64 = 1e9;
+const WAIT_SLICE: Duration = Duration::from_millis(100);
 
 /// An object with the hot functions of a ring.
 pub fn functions(env: sys::napi_env, state: &Rc<State>) -> Option<sys::napi_value> {
@@ -124,10 +126,33 @@ unsafe extern "C" fn submit_and_wait(env: sys::napi_env, info: sys::napi_callbac
         sys::napi_get_value_uint32(env, want, &mut want_value);
         sys::napi_get_value_double(env, timeout_ms, &mut timeout_value);
     }
-    let timeout = (0.0..TIMEOUT_MS_MAX)
+    let deadline = (0.0..TIMEOUT_MS_MAX)
         .contains(&timeout_value)
-        .then(|| Duration::from_secs_f64(timeout_value / 1e3));
-    number(env, act(state, |ring| ring.submit_and_wait(want_value, timeout)))
+        .then(|| Instant::now() + Duration::from_secs_f64(timeout_value / 1e3));
+    number(env, wait(env, state, want_value, deadline))
+}
+
+/// Waits in slices, because `worker.terminate()` and `process.exit()` wait for this thread, and cannot interrupt it.
+fn wait(env: sys::napi_env, state: &State, want: u32, deadline: Option<Instant>) -> i32 {
+    let mut taken = 0;
+    loop {
+        let left = deadline.map_or(WAIT_SLICE, |deadline| {
+            deadline.saturating_duration_since(Instant::now())
+        });
+        let mut ready = 0;
+        let result = act(state, |ring| {
+            let taken = ring.submit_and_wait(want, Some(left.min(WAIT_SLICE)))?;
+            ready = ring.ready();
+            Ok(taken)
+        });
+        if result < 0 {
+            return result;
+        }
+        taken += result;
+        if ready >= want || left <= WAIT_SLICE && deadline.is_some() || !can_run_javascript(env) {
+            return taken;
+        }
+    }
 }
 
 /// Answers how many completions can be read.

@@ -17,6 +17,9 @@ use uring_core::ops;
 use uring_core::ring::Ring;
 use uring_core::setup::{Config, Sqpoll, TaskRun};
 
+/// Offsets into an arena have 32 bits; half of that is the most that V8 gives an ArrayBuffer on every Node from 20 on.
+const ARENA_BYTES_MAX: f64 = 2_147_483_648.0;
+
 fn failed(error: &io::Error) -> i32 {
     -error.raw_os_error().unwrap_or(libc::EIO)
 }
@@ -142,7 +145,7 @@ impl NativeRing {
         layout.ok()
     }
 
-    /// Counters in the order of `ring_core::Stats`, then registered and unregistered arena bytes and arenas.
+    /// Counters in the order of `uring_core::ring::Stats`, then registered and unregistered arena bytes and arenas.
     #[napi]
     pub fn stats(&self) -> Vec<f64> {
         let stats = self.with(|ring| {
@@ -171,6 +174,9 @@ impl NativeRing {
         size_bytes: f64,
         register: bool,
     ) -> napi::Result<Unknown<'env>> {
+        if !(1.0..=ARENA_BYTES_MAX).contains(&size_bytes) {
+            return number_value(env, -libc::EINVAL);
+        }
         let arena = self.with(|ring| ring.create_arena(size_bytes as usize, register));
         let arena = match arena {
             Ok(arena) => arena,
@@ -286,6 +292,29 @@ impl NativeRing {
         let result = status_of(self.with(Ring::begin_close));
         EventLoop::wake(&self.state);
         result
+    }
+
+    /// Closes a ring that cannot be tied to a loop: cancels, and waits a bounded time.
+    #[napi]
+    pub fn close_now(&self) {
+        self.state.drain();
+    }
+
+    /// What kind of socket a descriptor is (SO_TYPE), or a negative errno.
+    #[napi]
+    pub fn socket_type(&self, fd: i32) -> i32 {
+        let mut kind: libc::c_int = 0;
+        let mut size_bytes = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the kernel writes at most `size_bytes` bytes, which is the size of the local they go to.
+        let result = unsafe {
+            let value = std::ptr::from_mut(&mut kind).cast();
+            libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_TYPE, value, &mut size_bytes)
+        };
+        if result < 0 {
+            failed(&io::Error::last_os_error())
+        } else {
+            kind
+        }
     }
 
     /// Cancels again: an operation that was on its way between two queues escapes a single request.

@@ -70,7 +70,7 @@ impl State {
     }
 
     /// Without JavaScript: cancel, wait a bounded time, then let go of the ring (which leaks what is still in use).
-    fn drain(&self) {
+    pub fn drain(&self) {
         if let Some(mut ring) = self.core.borrow_mut().take() {
             ring.drain(DRAIN_LIMIT);
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Size of a page: 4 KiB on x86-64, 4 to 64 KiB on arm64.
 pub fn page_size() -> usize {
@@ -17,6 +18,8 @@ pub fn page_size() -> usize {
 pub struct Mapping {
     start: NonNull<u8>,
     size_bytes: usize,
+    /// Somebody whom Rust does not know of may still have the address.
+    address_escaped: AtomicBool,
 }
 
 // SAFETY: the mapping is plain memory without thread affinity; who may access it is decided by its users.
@@ -47,7 +50,11 @@ impl Mapping {
             return Err(io::Error::last_os_error());
         }
         let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
-        let mapping = Mapping { start, size_bytes };
+        let mapping = Mapping {
+            start,
+            size_bytes,
+            address_escaped: AtomicBool::new(false),
+        };
         // SAFETY: both ranges lie in the mapping just made, which nobody else knows yet.
         let protected = unsafe {
             // A forked child must not share (or copy, page by page) memory the kernel is writing to. Where that is not
@@ -65,6 +72,11 @@ impl Mapping {
         self.start.as_ptr()
     }
 
+    /// From here on the memory may be emptied, but the addresses are never given to anybody else.
+    pub fn keep_addresses(&self) {
+        self.address_escaped.store(true, Ordering::Relaxed);
+    }
+
     /// The usable size; the guard page comes after it.
     pub fn size_bytes(&self) -> usize {
         self.size_bytes
@@ -73,6 +85,11 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if self.address_escaped.load(Ordering::Relaxed) {
+            // SAFETY: the range is what `new` mapped; its pages become zeros, and stay readable and writable.
+            unsafe { libc::madvise(self.start.as_ptr().cast(), self.size_bytes, libc::MADV_DONTNEED) };
+            return;
+        }
         // SAFETY: the range is exactly what `new` mapped. Whoever let the last share go has made sure that
         // no operation in flight names it (arenas.rs counts pins; teardown leaks instead of dropping).
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.size_bytes + page_size()) };

@@ -1,6 +1,7 @@
 //! What is registered with a ring: arenas, files, buffer groups.
 
 use crate::arenas::NewArena;
+use crate::bufring;
 use crate::files::FileTable;
 use crate::ring::Ring;
 use std::io;
@@ -71,6 +72,9 @@ impl Ring {
 
     /// A new group of provided buffers in an arena of its own, which stays pinned while the group is registered.
     pub fn register_buffers(&mut self, entries: u32, size_bytes: u32) -> io::Result<(u16, NewArena)> {
+        if !entries.is_power_of_two() || entries > bufring::ENTRIES_MAX || size_bytes == 0 {
+            return Err(refused(libc::EINVAL));
+        }
         let group = self
             .tables
             .groups

@@ -42,7 +42,8 @@ pub struct Ring {
     /// Completions made here that found no room in the block.
     local: VecDeque<CompletionRecord>,
     stats: Stats,
-    eventfd: Option<RawFd>,
+    /// Why the kernel refuses to be entered, once it does.
+    broken: Option<i32>,
 }
 
 /// SAFETY-relevant layout: an `Entry` is `repr(C)` over the kernel's 64-byte SQE (io-uring/src/squeue.rs).
@@ -82,7 +83,7 @@ impl Ring {
             local: VecDeque::new(),
             admitted: Vec::with_capacity(sq_entries),
             stats: Stats::default(),
-            eventfd: None,
+            broken: None,
         })
     }
 
@@ -155,7 +156,7 @@ impl Ring {
         let mut taken = 0;
         while taken < prepared {
             let record = shared.record(taken);
-            let length = if is_linked(record) {
+            let length = if is_linked(&record) {
                 chain_length(shared, taken, prepared)
             } else {
                 1
@@ -165,9 +166,9 @@ impl Ring {
                 break;
             }
             let refused = if length == 1 {
-                match tables.relocate(record, supported) {
+                match tables.relocate(&record, supported) {
                     Ok(relocated) => {
-                        admitted.push(relocated.lanes(record));
+                        admitted.push(relocated.lanes(&record));
                         None
                     }
                     Err(reject) => Some((0, reject)),
@@ -210,6 +211,10 @@ impl Ring {
     /// Submits what is prepared, without waiting, and collects what is finished. Answers how many records were
     /// taken. When the kernel is short of memory the rest stays queued, and the error says so.
     pub fn submit(&mut self) -> io::Result<u32> {
+        if let Some(errno) = self.broken {
+            self.reap();
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         let mut taken = self.stage();
         let mut retried = false;
         while (self.must_enter() || self.taskrun()) && !self.thread_is_awake() {
@@ -234,6 +239,8 @@ impl Ring {
             if self.io.params().is_setup_sqpoll()
                 || (left == 0 && self.shared.prepared() == 0)
                 || left >= queued.max(1)
+                // Nobody adds records during this call; counts that say otherwise are not believed.
+                || taken >= self.shared.sq_capacity()
             {
                 break;
             }
@@ -241,7 +248,8 @@ impl Ring {
         }
         // With SQPOLL the thread posts completions before it moves the head of the queue: a queue that looks full may
         // have nothing in flight any more, and then nobody would ever come back for the rest of the block.
-        while self.io.params().is_setup_sqpoll() && self.shared.prepared() > 0 {
+        let all = self.shared.sq_capacity();
+        while self.io.params().is_setup_sqpoll() && self.shared.prepared() > 0 && taken < all {
             self.stats.enters += 1;
             let waited = self.io.submitter().squeue_wait();
             taken += self.stage();
@@ -266,11 +274,13 @@ impl Ring {
             // The kernel counts what stands in its own queue. Looked at once: what the kernel's threads add between two
             // looks would be waited for a second time.
             let moved = self.shared.unread() + self.local.len() as u32;
-            if moved + self.io.completion().len() as u32 >= want {
-                return Ok(taken);
-            }
             let remaining = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if remaining.is_some_and(|remaining| remaining.is_zero()) {
+            let time_is_up = remaining.is_some_and(|remaining| remaining.is_zero());
+            if moved + self.io.completion().len() as u32 >= want || time_is_up {
+                // What the last round moved to the queue.
+                if self.must_enter() {
+                    taken += self.submit()?;
+                }
                 return Ok(taken);
             }
             let timespec = remaining.map(types::Timespec::from);
@@ -342,7 +352,21 @@ impl Ring {
     /// Like `reap`, but also fetches what the kernel holds back until it is entered.
     pub fn collect(&mut self) -> io::Result<()> {
         self.reap();
-        if self.shared.unread() == 0 && (self.must_enter() || self.taskrun()) {
+        if self.shared.unread() == 0 && self.must_enter() {
+            self.submit()?;
+        }
+        self.run_task_work()
+    }
+
+    /// Enters the kernel until it has run all that waits for us. One enter runs a limited number of items (at least 20:
+    /// io_uring/io_uring.c, IO_LOCAL_TW_DEFAULT_MAX), each of which belongs to an operation in flight and need not
+    /// complete it. The flag may be left behind, so it is not believed for ever.
+    fn run_task_work(&mut self) -> io::Result<()> {
+        const ITEMS_PER_ENTER_MIN: u32 = 20;
+        for _ in 0..=self.in_flight() / ITEMS_PER_ENTER_MIN {
+            if self.ready() > 0 || !self.taskrun() {
+                break;
+            }
             self.submit()?;
         }
         Ok(())
@@ -350,26 +374,33 @@ impl Ring {
 
     /// Whether a turn of the event loop has something to do here: records to submit, completions to deliver.
     pub fn has_work(&mut self) -> bool {
-        self.shared.prepared() > 0
-            || self.shared.get(Word::RecycleCount) > 0
-            || self.shared.unread() > 0
-            || !self.local.is_empty()
-            || !self.io.completion().is_empty()
-            || self.must_enter()
+        let can_deliver =
+            self.shared.unread() > 0 || !self.local.is_empty() || !self.io.completion().is_empty();
+        let can_submit = self.shared.prepared() > 0 || self.shared.get(Word::RecycleCount) > 0;
+        can_deliver || (self.broken.is_none() && (can_submit || self.must_enter()))
+    }
+
+    /// The kernel refuses to be entered: nothing in flight will complete any more, and nothing new can be submitted.
+    pub fn break_down(&mut self, errno: i32) {
+        self.broken = Some(errno);
+    }
+
+    pub fn is_broken(&self) -> bool {
+        self.broken.is_some()
     }
 
     pub fn set_eventfd(&mut self, fd: RawFd) -> io::Result<()> {
-        self.io.submitter().register_eventfd(fd)?;
-        self.eventfd = Some(fd);
-        Ok(())
+        self.io.submitter().register_eventfd(fd)
+    }
+
+    pub fn clear_eventfd(&mut self) -> io::Result<()> {
+        self.io.submitter().unregister_eventfd()
     }
 
     /// Once the eventfd is enabled again: fetches what the kernel has queued for us meanwhile. What comes later signals.
     pub fn catch_up(&mut self) {
-        if self.taskrun() {
-            // An error shows again at the next submission.
-            let _submitted = self.submit();
-        }
+        // An error shows again at the next submission.
+        let _caught_up = self.run_task_work();
         self.reap();
     }
 
@@ -402,7 +433,7 @@ impl Ring {
         self.submit().map(drop)
     }
 
-    fn push_internal(&mut self, entry: &Entry) -> Result<(), io_uring::squeue::PushError> {
+    pub(crate) fn push_internal(&mut self, entry: &Entry) -> Result<(), io_uring::squeue::PushError> {
         // SAFETY: a cancel request names no memory.
         unsafe { self.io.submission().push(entry) }
     }
@@ -415,7 +446,7 @@ fn is_linked(record: &Words) -> bool {
 /// Records from `first` on, up to and including the first that is not linked to the next.
 fn chain_length(shared: &Shared, first: u32, prepared: u32) -> u32 {
     let linked = (first..prepared)
-        .take_while(|at| is_linked(shared.record(*at)))
+        .take_while(|at| is_linked(&shared.record(*at)))
         .count() as u32;
     (linked + 1).min(prepared - first)
 }
@@ -431,8 +462,8 @@ fn admit_chain(
     let before = admitted.len();
     for ahead in 0..length {
         let record = shared.record(first + ahead);
-        match tables.relocate(record, supported) {
-            Ok(relocated) => admitted.push(relocated.lanes(record)),
+        match tables.relocate(&record, supported) {
+            Ok(relocated) => admitted.push(relocated.lanes(&record)),
             Err(reject) => {
                 for lanes in admitted.drain(before..) {
                     tables.retract(lanes[USER_DATA_LANE]);

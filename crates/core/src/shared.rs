@@ -1,8 +1,9 @@
 //! The block of memory that JavaScript and Rust share: control words, submission records, completion
 //! records, and the list of provided buffers that JavaScript gave back.
 //!
-//! It is written and read by one thread only (JavaScript calls Rust and waits), so plain loads and stores
-//! are enough.
+//! JavaScript calls Rust and waits, so plain loads and stores are enough for a program that plays by the rules. One
+//! that does not (it can detach the block and hand it to another thread) may confuse itself, but nothing that Rust
+//! reads here is used unchecked: counts are bounded, and each record is copied before it is checked.
 
 use crate::memory::Mapping;
 use std::io;
@@ -119,8 +120,8 @@ impl Shared {
 
     #[inline]
     pub fn get(&self, word: Word) -> u32 {
-        // SAFETY: in bounds and aligned (word_pointer); no other thread touches the block (module comment).
-        unsafe { self.word_pointer(word).read() }
+        // SAFETY: in bounds and aligned (word_pointer); any value is fine, and it is read once.
+        unsafe { self.word_pointer(word).read_volatile() }
     }
 
     #[inline]
@@ -137,19 +138,23 @@ impl Shared {
             .min(self.sq_capacity())
     }
 
-    /// The record `ahead` places after the head, without taking it.
+    /// A copy of the record `ahead` places after the head, without taking it. What is checked must be what is used:
+    /// JavaScript can move the block to another thread, which writes while Rust reads, so every record that is
+    /// admitted is read once, and from here on the copy is all there is.
     #[inline]
-    pub fn record(&self, ahead: u32) -> &[u32; RECORD_WORDS] {
+    pub fn record(&self, ahead: u32) -> [u32; RECORD_WORDS] {
         let at = self.get(Word::SqHead).wrapping_add(ahead) & self.sq_mask;
-        // SAFETY: masked into the submission records, which lie 64-byte aligned inside the mapping. Nobody writes
-        // there while the reference lives: JavaScript waits for the call to return, and Rust only reads records.
+        // SAFETY: masked into the submission records, which lie 64-byte aligned inside the mapping; volatile, so that
+        // the compiler cannot read any part of it a second time. Eight words of 64 bits are 16 of 32.
         unsafe {
-            &*self
+            let record = self
                 .mapping
                 .start()
                 .add(self.sq_offset)
-                .cast::<[u32; RECORD_WORDS]>()
-                .add(at as usize)
+                .cast::<[u64; RECORD_WORDS / 2]>();
+            std::mem::transmute::<[u64; RECORD_WORDS / 2], [u32; RECORD_WORDS]>(
+                record.add(at as usize).read_volatile(),
+            )
         }
     }
 

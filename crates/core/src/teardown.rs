@@ -2,9 +2,10 @@
 //! does not stop the kernel (docs/measured.md): cancel, reap to zero, then free; what
 //! does not finish in time is leaked.
 
+use crate::inflight::INTERNAL;
 use crate::ring::{Ring, is_busy};
 use crate::shared::{CompletionRecord, EXTRA_IS_FD};
-use io_uring::types;
+use io_uring::{opcode, types};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -28,10 +29,30 @@ impl Ring {
         if self.in_flight() > 0 {
             let no_wait = Some(types::Timespec::new());
             let everything = types::CancelBuilder::any();
-            // Older kernels refuse it, and what cannot be stopped is an error too: both show in what stays in flight.
-            let _found = self.io.submitter().register_sync_cancel(no_wait, everything);
+            let refused = self
+                .io
+                .submitter()
+                .register_sync_cancel(no_wait, everything)
+                .err();
+            // What cannot be stopped is an error too; that shows in what stays in flight.
+            if refused.and_then(|error| error.raw_os_error()) == Some(libc::EINVAL) {
+                self.cancel_one_by_one()?;
+            }
         }
         asked
+    }
+
+    /// For kernels that cannot be asked for everything (IORING_ASYNC_CANCEL_ANY, 5.19).
+    fn cancel_one_by_one(&mut self) -> io::Result<()> {
+        let targets: Vec<u64> = self.tables.in_flight.all().collect();
+        for target in targets {
+            let cancel = opcode::AsyncCancel::new(target).build().user_data(INTERNAL);
+            if self.push_internal(&cancel).is_err() {
+                self.submit()?;
+                let _still_full = self.push_internal(&cancel);
+            }
+        }
+        self.submit().map(drop)
     }
 
     pub fn is_closing(&self) -> bool {
@@ -40,7 +61,11 @@ impl Ring {
 
     /// Drops completions that nobody will read, closing the descriptors among them.
     pub fn discard_unread(&mut self) {
-        while let Some(completion) = self.shared.pop_completion() {
+        // No more than there can be, whatever the counts say.
+        for _ in 0..self.shared.cq_capacity() {
+            let Some(completion) = self.shared.pop_completion() else {
+                break;
+            };
             close_if_descriptor(completion);
         }
     }
