@@ -88,6 +88,8 @@ class FakeNative implements NativeRing {
   attach = unused;
   close = unused;
   cancelAll = unused;
+  closeNow = unused;
+  socketType = unused;
 }
 
 /** A ring whose records can be read. One operation is in flight already, under index 0 and sequence number 1. */
