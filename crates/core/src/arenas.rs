@@ -5,6 +5,7 @@ use crate::memory::Mapping;
 use crate::reject::Reject;
 use io_uring::Submitter;
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// Arenas that can be registered with the kernel (IORING_REGISTER_BUFFERS2 takes up to 16384, man
@@ -58,6 +59,12 @@ pub struct NewArena {
 
 fn handle(index: u16, generation: u16) -> u32 {
     u32::from(generation) << 16 | (u32::from(index) + 1)
+}
+
+/// The place of the arena that a handle names; one that never is for the handle 0.
+#[inline]
+pub fn arena_index(handle: u32) -> u16 {
+    (handle as u16).wrapping_sub(1)
 }
 
 impl Default for Arenas {
@@ -123,28 +130,41 @@ impl Arenas {
         unsafe { submitter.register_buffers_update(u32::from(index), &[buffer], None) }.is_ok()
     }
 
-    #[inline(always)]
     fn find(&self, handle: u32) -> Result<(u16, &Slot), Reject> {
-        let index = (handle & 0xffff).wrapping_sub(1) as usize;
-        match self.slots.get(index) {
-            Some(slot) if slot.open && u32::from(slot.generation) == handle >> 16 => Ok((index as u16, slot)),
+        let index = arena_index(handle);
+        match self.slots.get(usize::from(index)) {
+            Some(slot) if slot.open && u32::from(slot.generation) == handle >> 16 => Ok((index, slot)),
             _ => Err(Reject::StaleMemory),
         }
     }
 
-    /// Turns a handle into an address, if the whole range lies inside the arena.
-    // A call per operation, whose result would go through memory.
-    #[inline(always)]
+    /// The address of a range, if it lies inside an arena that JavaScript may name. A plain number, because it is asked
+    /// for once for each operation, and a larger answer goes through memory.
+    #[inline]
+    pub fn locate(&self, handle: u32, offset: u32, size_bytes: u32) -> Option<NonZeroU64> {
+        let slot = self.slots.get(usize::from(arena_index(handle)))?;
+        let mapping = slot.mapping.as_ref()?;
+        let end = u64::from(offset) + u64::from(size_bytes);
+        let is_its = slot.open && u32::from(slot.generation) == handle >> 16;
+        if !is_its || end > mapping.size_bytes() as u64 {
+            return None;
+        }
+        NonZeroU64::new(mapping.start() as u64 + u64::from(offset))
+    }
+
+    #[inline]
+    pub fn is_registered(&self, arena: u16) -> bool {
+        self.slots[usize::from(arena)].registered
+    }
+
+    /// As `locate`, saying also which arena it is, and why not.
     pub fn resolve(&self, handle: u32, offset: u32, size_bytes: u32) -> Result<Range, Reject> {
         let (arena, slot) = self.find(handle)?;
-        let mapping = slot.mapping.as_ref().ok_or(Reject::StaleMemory)?;
-        let end = u64::from(offset) + u64::from(size_bytes);
-        if end > mapping.size_bytes() as u64 {
-            return Err(Reject::OutOfBounds);
-        }
-        let address = mapping.start() as u64 + u64::from(offset);
+        let address = self
+            .locate(handle, offset, size_bytes)
+            .ok_or(Reject::OutOfBounds)?;
         Ok(Range {
-            address,
+            address: address.get(),
             arena,
             registered: slot.registered,
         })

@@ -1,7 +1,7 @@
 //! From the record that JavaScript wrote to the SQE that the kernel gets: handles become addresses, and what
 //! the operation names is pinned until its last completion. Only what the table of operations allows passes.
 
-use crate::arenas::{Arenas, Range};
+use crate::arenas::{Arenas, Range, arena_index};
 use crate::bufring::BufferGroups;
 use crate::files::FileTable;
 use crate::inflight::{FileEffect, Held, InFlight, NO_ARENA, NO_GROUP, Vectors};
@@ -131,7 +131,10 @@ impl Tables {
         let flags = record[0] >> 8 & 0xff;
         check_bits(spec, record, flags)?;
         if !spec.names_nothing() {
-            return self.relocate_names(spec, record, flags);
+            return match self.relocate_transfer(spec, record, flags) {
+                Some(relocated) => Ok(relocated),
+                None => self.relocate_names(spec, record, flags),
+            };
         }
         if wide(record, OFF) | wide(record, ADDR) | u64::from(record[11]) != 0
             || !matches!(record[1], 0 | u32::MAX)
@@ -145,6 +148,39 @@ impl Tables {
             address: 0,
             user_data,
             buffers: wide(record, 10),
+        })
+    }
+
+    /// The short way of what is done most: bytes between a descriptor and one range of memory. Whatever is out of the
+    /// ordinary, or wrong, is left to `relocate_names`.
+    #[inline]
+    fn relocate_transfer(&mut self, spec: &OpSpec, record: &Words, flags: u32) -> Option<Relocated> {
+        let off = wide(record, OFF);
+        let is_ordinary = matches!(spec.addr, Wide::Memory(Size::Len))
+            && flags & (SQE_BUFFER_SELECT | SQE_FIXED_FILE) == 0
+            && (off == 0 || spec.off == Wide::Scalar)
+            && record[11] == 0;
+        if !is_ordinary {
+            return None;
+        }
+        let address = self.arenas.locate(record[ADDR + 1], record[ADDR], record[6])?;
+        let arena = arena_index(record[ADDR + 1]);
+        let (entry, user_data) = self.in_flight.insert(record[8], record[9]).ok()?;
+        entry.holds = true;
+        entry.pins = [arena, NO_ARENA];
+        self.arenas.pin(arena);
+        let (opcode, buffer_index) = match spec.fixed_form {
+            Some(fixed) if self.arenas.is_registered(arena) => (fixed, arena),
+            _ => (spec.opcode, 0),
+        };
+        let head = pair(record[0] & !0xff | u32::from(opcode), record[1]);
+        let buffers = u64::from(record[10] | u32::from(buffer_index));
+        Some(Relocated {
+            head,
+            off,
+            address: address.get(),
+            user_data,
+            buffers,
         })
     }
 
@@ -209,7 +245,6 @@ impl Tables {
         }
     }
 
-    #[inline(always)]
     fn fd(&self, spec: &OpSpec, record: &Words, flags: u32) -> Result<u32, Reject> {
         let fixed = match spec.fd {
             Fd::File => flags & SQE_FIXED_FILE != 0,
@@ -227,7 +262,6 @@ impl Tables {
         }
     }
 
-    #[inline(always)]
     fn off(&self, spec: &OpSpec, record: &Words) -> Result<(u64, u16), Reject> {
         match spec.off {
             Wide::Scalar => Ok((wide(record, OFF), NO_ARENA)),
@@ -241,7 +275,6 @@ impl Tables {
         }
     }
 
-    #[inline(always)]
     fn address(&self, spec: &OpSpec, record: &Words, flags: u32) -> Result<Address, Reject> {
         let (offset, handle, len) = (record[ADDR], record[ADDR + 1], record[6]);
         let nothing = wide(record, ADDR) == 0;
@@ -329,7 +362,6 @@ impl Tables {
         })
     }
 
-    #[inline(always)]
     fn begin_file_effect(&mut self, spec: &OpSpec, file_index: u32) -> Result<(u32, FileEffect), Reject> {
         match (spec.file_index, file_index) {
             (_, 0) if spec.result == ResultKind::Descriptor => Ok((0, FileEffect::Descriptor)),
