@@ -356,18 +356,6 @@ test('a stopped stream leaves an equal one alone', async (t) => {
   });
 });
 
-test('a timer that repeats is over when it has expired as often as it was told', async (t) => {
-  await withRing({}, async (ring) => {
-    let ticks = 0;
-    for await (const tick of ring.multishot(timeoutMultishot(1, { repeat: 5 }))) {
-      t.is(tick, undefined);
-      ticks += 1;
-    }
-    t.is(ticks, 5);
-    t.is(ring.inFlight, 0);
-  });
-});
-
 test('start calls back for every result of a multishot operation, and last with its end', async (t) => {
   await withRing({}, async (ring) => {
     const { fd, peer } = await pair(t, ring);

@@ -51,8 +51,9 @@ export {
   send,
   type TransferOptions,
 } from './ops/socket.ts';
-export { Ring, type RingStats } from './ring.ts';
+export { Ring } from './ring.ts';
 export type { RingOptions } from './ring-options.ts';
+export type { RingStats } from './ring-stats.ts';
 export type { CompletionCallback } from './runtime/engine.ts';
 export type { MultishotStream } from './runtime/multishot.ts';
 export { Stats } from './stats.ts';

@@ -2,6 +2,7 @@ import type { BufferRing } from './buffer-ring.ts';
 import { invalidType, outOfRange, UringError } from './errors.ts';
 import { FixedFile } from './files.ts';
 import { SQE_FLAGS_ALLOWED, SqeFlags } from './flags.ts';
+import { opInfo } from './generated/ops.ts';
 import type { StagedBlock } from './memory/staging.ts';
 import { checkInteger, checkOptions } from './validate.ts';
 
@@ -90,6 +91,16 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
         this.group = checkInteger('options.personality', options.personality, 0, 0xffff) << 16;
       }
     }
+  }
+
+  /** @internal Its name in the table of operations. */
+  get name(): string {
+    return opInfo[this.opcode]?.name ?? 'io_uring';
+  }
+
+  /** @internal Whether it has any of these {@link SqeFlags}. */
+  hasFlags(flags: number): boolean {
+    return (this.head & (flags << 8)) !== 0;
   }
 
   /** @internal The file to work on. */

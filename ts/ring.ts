@@ -11,6 +11,7 @@ import { Allocator } from './memory/allocator.ts';
 import { type AnyOperation, checkSqeFlags, Operation } from './operation.ts';
 import type { Layout, NativeRing } from './platform/native.ts';
 import { openRing, type RingOptions } from './ring-options.ts';
+import { namedStats, type RingStats } from './ring-stats.ts';
 import { Attached } from './runtime/attached.ts';
 import { type CompletionCallback, Engine, type Handler } from './runtime/engine.ts';
 import { CANCEL_AGAIN_MS, forgotten } from './runtime/forgotten.ts';
@@ -19,33 +20,10 @@ import { PromiseSettler } from './runtime/promise.ts';
 import { closedError, nothingInFlight, notOnce } from './runtime/rejects.ts';
 import { checkFunction, checkInteger, checkOptions } from './validate.ts';
 
-/** Where `head` has the flags that tie an operation to the next. */
-const LINKED = (SqeFlags.LINK | SqeFlags.HARDLINK) << 8;
-const BY_SLOT = SqeFlags.FIXED_FILE << 8;
 const SOCK_DGRAM = 2;
 const ECANCELED = constants.errno.ECANCELED;
 /** The largest arena: offsets in operation records have 32 bits. */
 const ALLOC_BYTES_MAX = 2 ** 31;
-
-/** Counters of a ring since it was opened. */
-export interface RingStats {
-  /** io_uring_enter(2) calls. */
-  readonly enters: number;
-  /** Operations given to the kernel. */
-  readonly submitted: number;
-  /** Completions taken from the kernel. */
-  readonly completed: number;
-  /** Times that the completion queue was found full; what did not fit the kernel keeps and hands over later. */
-  readonly overflows: number;
-  /** Arena memory that is registered with the kernel as fixed buffers. */
-  readonly registeredBytes: number;
-  /** Arena memory that is not, because RLIMIT_MEMLOCK is too low or it is large and short-lived. */
-  readonly unregisteredBytes: number;
-  /** Arenas alive. */
-  readonly arenas: number;
-  /** Registered-file slots in use. */
-  readonly fileSlots: number;
-}
 
 /**
  * An io_uring of its own: a submission queue, a completion queue, and what is registered with them.
@@ -164,9 +142,7 @@ export class Ring {
 
   /** Counters since the ring was opened. */
   stats(): RingStats {
-    const [enters = 0, submitted = 0, completed = 0, overflows = 0, ...rest] = this.#native.stats();
-    const [registeredBytes = 0, unregisteredBytes = 0, arenas = 0, fileSlots = 0] = rest;
-    return { enters, submitted, completed, overflows, registeredBytes, unregisteredBytes, arenas, fileSlots };
+    return namedStats(this.#native.stats());
   }
 
   // By hand.
@@ -373,7 +349,7 @@ export class Ring {
     if (this.#closing !== undefined) throw closedError();
     if (!(operation instanceof Operation))
       throw invalidType('operation', 'an operation, such as read(...)', operation);
-    if ((operation.head & LINKED) !== 0) {
+    if (operation.hasFlags(SqeFlags.LINK | SqeFlags.HARDLINK)) {
       // Whatever is started meanwhile, or a full queue, would come between the links.
       throw invalidValue('operation', 'is linked to the next one: prepare chains by hand, with prepChain');
     }
@@ -381,8 +357,9 @@ export class Ring {
   }
 
   /** Whether an operation works on a datagram socket, where receiving nothing is not the end. */
-  #isDatagram({ head, fd }: AnyOperation): boolean {
-    return (head & BY_SLOT) === 0 && this.#native.socketType(fd) === SOCK_DGRAM;
+  #isDatagram(operation: AnyOperation): boolean {
+    const isBySlot = operation.hasFlags(SqeFlags.FIXED_FILE);
+    return !isBySlot && this.#native.socketType(operation.fd) === SOCK_DGRAM;
   }
 
   /** Gives up a result that nobody took: closes descriptors and slots, gives buffers back. */

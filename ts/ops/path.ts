@@ -187,10 +187,9 @@ export function openat(
 export function close(fd: Fd, options?: OperationOptions): Operation<void> {
   const operation = new Operation<void>(Op.close, options);
   operation.decode = nothing;
-  const bySlot = SqeFlags.FIXED_FILE << 8;
-  if (typeof fd === 'number' && (operation.head & bySlot) !== 0) {
+  if (typeof fd === 'number' && operation.hasFlags(SqeFlags.FIXED_FILE)) {
     // A slot by its number, as for every other operation; closing one names it in another field.
-    operation.head &= ~bySlot;
+    operation.head &= ~(SqeFlags.FIXED_FILE << 8);
     operation.fd = 0;
     operation.fileIndex = checkInteger('fd', fd, 0, SLOTS_MAX - 1) + 1;
   } else if (typeof fd === 'number') {

@@ -1,14 +1,11 @@
 // Operations on the ring itself.
 import { invalidType, invalidValue } from '../errors.ts';
+import { CancelFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import { type AnyOperation, type Fd, Operation, type OperationOptions } from '../operation.ts';
 import { checkBoolean, checkInteger } from '../validate.ts';
 
 const NOP_INJECT_RESULT = 1 << 0;
-const CANCEL_ALL = 1 << 0;
-const CANCEL_FD = 1 << 1;
-const CANCEL_ANY = 1 << 2;
-const CANCEL_FD_FIXED = 1 << 3;
 
 export interface NopOptions extends OperationOptions {
   /** What the kernel shall answer, for tests of error handling. Since Linux 6.10. */
@@ -79,17 +76,18 @@ export function asyncCancel(target: AsyncCancelTarget, options?: OperationOption
       throw invalidValue('target.userData', 'is undefined, which all others carry');
     operation.cancels({ userData: target.userData });
   } else if ('fd' in target) {
-    operation.opFlags = CANCEL_FD;
+    operation.opFlags = CancelFlags.FD;
     if (typeof target.fd === 'number') {
       operation.fd = checkInteger('target.fd', target.fd, 0, 0x7fff_ffff);
     } else {
       // What to look for, not what to work on: IOSQE_FIXED_FILE would be wrong here.
       operation.fd = operation.own('target.fd', target.fd).handle;
-      operation.opFlags |= CANCEL_FD_FIXED;
+      operation.opFlags |= CancelFlags.FD_FIXED;
     }
-    if (target.all !== undefined && checkBoolean('target.all', target.all)) operation.opFlags |= CANCEL_ALL;
+    if (target.all !== undefined && checkBoolean('target.all', target.all))
+      operation.opFlags |= CancelFlags.ALL;
   } else if (target.any === true) {
-    operation.opFlags = CANCEL_ANY | CANCEL_ALL;
+    operation.opFlags = CancelFlags.ANY | CancelFlags.ALL;
   } else {
     throw invalidValue('target', 'names nothing: give an operation, { userData }, { fd } or { any: true }');
   }

@@ -1,20 +1,16 @@
 import { constants } from 'node:os';
 import { Completion } from '../completion.ts';
 import { systemError, UringError } from '../errors.ts';
-import { SqeFlags } from '../flags.ts';
 import { Word } from '../generated/abi.ts';
-import { Op, opInfo } from '../generated/ops.ts';
+import { Op } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
+import { means, meansMany } from './cancel.ts';
 import type { Engine, Handler } from './engine.ts';
 
 /** Operations that may wait for room at a time; one more is an error. */
 export const PENDING_MAX = 1 << 16;
 
 const ECANCELED = constants.errno.ECANCELED;
-/** IORING_ASYNC_CANCEL_*. */
-const CANCEL_ALL = 1 << 0;
-const CANCEL_ANY = 1 << 2;
-const CANCEL_FD_FIXED = 1 << 3;
 
 interface Pending {
   readonly operation: AnyOperation;
@@ -81,9 +77,9 @@ export class Attached {
    */
   #cancelWaiting(request: AnyOperation): Pending[] {
     const waiting = this.#pending.slice(this.#first);
-    const found = waiting.filter((pending) => pending.operation !== request && matches(request, pending));
+    const found = waiting.filter((pending) => pending.operation !== request && means(request, pending));
     const isKernels =
-      !meansMany(request) && this.#engine.slots.find((slot) => matches(request, slot)) !== undefined;
+      !meansMany(request) && this.#engine.slots.find((slot) => means(request, slot)) !== undefined;
     const cancelled = isKernels ? [] : found.slice(0, meansMany(request) ? found.length : 1);
     if (cancelled.length === 0) return [];
     this.#pending = waiting.filter((pending) => !cancelled.includes(pending));
@@ -190,26 +186,6 @@ export class Attached {
 
 function ignore(): void {}
 
-/** Whether a cancel request is for all that matches, and not for one. */
-function meansMany(request: AnyOperation): boolean {
-  return (request.opFlags & (CANCEL_ALL | CANCEL_ANY)) !== 0;
-}
-
-/** Whether a cancel request means this operation. */
-function matches(
-  request: AnyOperation,
-  { operation, userData }: { operation: AnyOperation | undefined; userData: unknown },
-): boolean {
-  const target = request.target;
-  if (operation === undefined) return false;
-  if (target !== undefined) {
-    return 'operation' in target ? operation === target.operation : Object.is(userData, target.userData);
-  }
-  if ((request.opFlags & CANCEL_ANY) !== 0) return true;
-  const isSlot = (operation.head & (SqeFlags.FIXED_FILE << 8)) !== 0;
-  return operation.fd === request.fd && isSlot === ((request.opFlags & CANCEL_FD_FIXED) !== 0);
-}
-
 /** A handler whose result is what the kernel cancelled and what was cancelled here. */
 function adding(handler: Handler, cancelled: number): Handler {
   return {
@@ -230,5 +206,5 @@ function settle({ operation, handler, userData }: Pending, error: UringError | n
 }
 
 function canceled({ operation }: Pending): UringError {
-  return systemError(-ECANCELED, opInfo[operation.opcode]?.name ?? 'io_uring', operation.path);
+  return systemError(-ECANCELED, operation.name, operation.path);
 }

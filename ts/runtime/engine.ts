@@ -9,12 +9,13 @@ import {
   RECYCLE_CAPACITY,
   Word,
 } from '../generated/abi.ts';
-import { Op, opInfo } from '../generated/ops.ts';
+import { Op } from '../generated/ops.ts';
 import { arenaOf } from '../memory/arena.ts';
 import { Staging } from '../memory/staging.ts';
-import { type AnyOperation, type CancelTarget, foreignRing } from '../operation.ts';
+import { type AnyOperation, foreignRing } from '../operation.ts';
 import { detached } from '../ops/vectors.ts';
 import type { HotFunctions, Layout, NativeRing } from '../platform/native.ts';
+import { means } from './cancel.ts';
 import { rejected, unsupported } from './rejects.ts';
 import { type Slot, Slots } from './slots.ts';
 
@@ -91,10 +92,6 @@ export class Engine {
 
   get room(): number {
     return this.layout.sqEntries - this.prepared;
-  }
-
-  supports(opcode: number): boolean {
-    return this.#supported[opcode] === true;
   }
 
   /**
@@ -177,18 +174,12 @@ export class Engine {
       slot.staged = block;
       operation.payload.write(block, record, base, this.#ring);
     } else if (operation.target !== undefined) {
-      this.#writeTarget(operation.target, base);
+      this.#writeTarget(operation, base);
     }
   }
 
-  #find(target: CancelTarget): Slot | undefined {
-    return this.slots.find((slot) =>
-      'operation' in target ? slot.operation === target.operation : Object.is(slot.userData, target.userData),
-    );
-  }
-
-  #writeTarget(target: CancelTarget, base: number): void {
-    const slot = this.#find(target);
+  #writeTarget(request: AnyOperation, base: number): void {
+    const slot = this.slots.find((slot) => means(request, slot));
     // -1 is an index that no operation has: the kernel then answers ENOENT.
     this.#records[base + 4] = slot?.index ?? -1;
     this.#records[base + 5] = slot?.sequence ?? 0;
@@ -332,7 +323,7 @@ function copyOut(memory: Uint8Array, staged: Uint8Array, bytes: number): void {
 
 /** A stale handle shows only in the kernel's EBADF when the slot was emptied after submission. */
 function failure(operation: AnyOperation, res: number): UringError {
-  return systemError(res, opInfo[operation.opcode]?.name ?? 'io_uring', operation.path);
+  return systemError(res, operation.name, operation.path);
 }
 
 function badOffset(offset: unknown): RangeError {

@@ -12,7 +12,7 @@ export function unsupported(operation: AnyOperation): UringError {
 
 /** The error of an operation that Rust refused, with its reason in `extra`. */
 export function rejected(operation: AnyOperation, res: number, extra: number): UringError {
-  const name = opInfo[operation.opcode]?.name ?? 'io_uring';
+  const name = operation.name;
   switch (extra & EXTRA_LOW_MASK) {
     case Reject.closed:
     case Reject.chainBroken:
