@@ -270,12 +270,12 @@ impl NativeRing {
 
     #[napi]
     pub fn register_personality(&self) -> f64 {
-        self.number(|ring| ring.io().submitter().register_personality().map(u32::from))
+        self.number(|ring| ring.registrar().personality())
     }
 
     #[napi]
     pub fn unregister_personality(&self, id: u32) -> i32 {
-        status_of(self.with(|ring| ring.io().submitter().unregister_personality(id as u16)))
+        status_of(self.with(|ring| ring.registrar().unregister_personality(id as u16)))
     }
 
     /// Ties the ring to the event loop; `deliver` is called when completions can be read, `closed` at the end.

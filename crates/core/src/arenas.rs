@@ -2,8 +2,8 @@
 //! provided buffers. An arena lives while JavaScript has a view of it or an operation in flight names it.
 
 use crate::memory::Mapping;
+use crate::register::Registrar;
 use crate::reject::Reject;
-use io_uring::Submitter;
 use std::io;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ impl Default for Arenas {
 
 impl Arenas {
     /// Maps a new arena and, with `register`, gives it to the kernel as a fixed buffer if RLIMIT_MEMLOCK allows.
-    pub fn create(&mut self, size_bytes: usize, register: Option<&Submitter<'_>>) -> io::Result<NewArena> {
+    pub fn create(&mut self, size_bytes: usize, register: Option<Registrar>) -> io::Result<NewArena> {
         let mapping = Arc::new(Mapping::new(size_bytes)?);
         let index = match self.free.pop() {
             Some(index) => index,
@@ -92,7 +92,7 @@ impl Arenas {
             }
             None => return Err(io::Error::from_raw_os_error(libc::ENOMEM)),
         };
-        let registered = register.is_some_and(|submitter| self.register(index, &mapping, submitter));
+        let registered = register.is_some_and(|registrar| self.register(index, &mapping, registrar));
         if registered {
             self.registered_bytes += mapping.size_bytes() as u64;
         } else {
@@ -110,9 +110,9 @@ impl Arenas {
         })
     }
 
-    fn register(&mut self, index: u16, mapping: &Arc<Mapping>, submitter: &Submitter<'_>) -> bool {
+    fn register(&mut self, index: u16, mapping: &Arc<Mapping>, registrar: Registrar) -> bool {
         if self.table == Table::Untried {
-            let made = submitter.register_buffers_sparse(REGISTERED_MAX).is_ok();
+            let made = registrar.buffers_sparse(REGISTERED_MAX).is_ok();
             self.table = if made { Table::Sparse } else { Table::Unavailable };
         }
         if self.table != Table::Sparse
@@ -127,7 +127,7 @@ impl Arenas {
         };
         // SAFETY: the memory is a live mapping, and it is unmapped only after `sweep` has taken it out of the
         // kernel's table (or never, when the ring is torn down with operations in flight).
-        unsafe { submitter.register_buffers_update(u32::from(index), &[buffer], None) }.is_ok()
+        unsafe { registrar.buffer_update(u32::from(index), buffer) }.is_ok()
     }
 
     fn find(&self, handle: u32) -> Result<(u16, &Slot), Reject> {
@@ -197,7 +197,7 @@ impl Arenas {
     }
 
     /// Frees the arenas that nobody names any more.
-    pub fn sweep(&mut self, submitter: &Submitter<'_>) {
+    pub fn sweep(&mut self, registrar: Registrar) {
         while let Some(index) = self.dead.pop() {
             let slot = &mut self.slots[index as usize];
             let Some(mapping) = slot.mapping.take() else {
@@ -212,7 +212,7 @@ impl Arenas {
                     iov_len: 0,
                 };
                 // SAFETY: an empty iovec clears the slot and names no memory.
-                let cleared = unsafe { submitter.register_buffers_update(u32::from(index), &[none], None) };
+                let cleared = unsafe { registrar.buffer_update(u32::from(index), none) };
                 if cleared.is_err() {
                     // Still in the kernel's table: keep the memory and never use the index again.
                     std::mem::forget(mapping);
@@ -243,6 +243,11 @@ impl Arenas {
 mod tests {
     use super::*;
     use io_uring::IoUring;
+    use std::os::fd::AsRawFd;
+
+    fn registrar(ring: &IoUring) -> Registrar {
+        Registrar::new(ring.as_raw_fd())
+    }
 
     #[test]
     fn a_range_must_lie_inside_its_arena() {
@@ -264,15 +269,15 @@ mod tests {
     fn a_handle_dies_with_its_arena_and_never_names_the_next_one() {
         let ring = IoUring::new(1).unwrap();
         let mut arenas = Arenas::default();
-        let first = arenas.create(4096, Some(&ring.submitter())).unwrap();
+        let first = arenas.create(4096, Some(registrar(&ring))).unwrap();
         assert!(first.registered);
         arenas.release(first.handle);
         assert_eq!(
             arenas.resolve(first.handle, 0, 1).err(),
             Some(Reject::StaleMemory)
         );
-        arenas.sweep(&ring.submitter());
-        let second = arenas.create(4096, Some(&ring.submitter())).unwrap();
+        arenas.sweep(registrar(&ring));
+        let second = arenas.create(4096, Some(registrar(&ring))).unwrap();
         assert_ne!(second.handle, first.handle);
         assert_eq!(
             arenas.resolve(first.handle, 0, 1).err(),
@@ -295,10 +300,10 @@ mod tests {
         let index = arenas.resolve(arena.handle, 0, 1).unwrap().arena;
         arenas.pin(index);
         arenas.release(arena.handle);
-        arenas.sweep(&ring.submitter());
+        arenas.sweep(registrar(&ring));
         assert_eq!((arenas.count(), Arc::strong_count(&arena.mapping)), (1, 2));
         arenas.unpin(index);
-        arenas.sweep(&ring.submitter());
+        arenas.sweep(registrar(&ring));
         assert_eq!((arenas.count(), Arc::strong_count(&arena.mapping)), (0, 1));
     }
 }

@@ -5,8 +5,8 @@
 //! `resv` field of the first entry.
 
 use crate::memory::Mapping;
+use crate::register::Registrar;
 use crate::reject::Reject;
-use io_uring::Submitter;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -126,7 +126,7 @@ impl BufferGroups {
         entries: u32,
         size_bytes: u32,
         buffers: (u16, Arc<Mapping>),
-        submitter: &Submitter<'_>,
+        registrar: Registrar,
     ) -> io::Result<()> {
         let (arena, buffers) = buffers;
         assert!(entries as usize * size_bytes as usize <= buffers.size_bytes());
@@ -142,7 +142,7 @@ impl BufferGroups {
         // SAFETY: the mapping holds `entries` entries and is unmapped only after unregistering (`unregister`,
         // or the teardown of the ring, which leaks it while operations are in flight).
         unsafe {
-            submitter.register_buf_ring_with_flags(ring.ring.start() as u64, entries as u16, group, 0)?;
+            registrar.buffer_ring(ring.ring.start() as u64, entries, group, 0)?;
         }
         for id in 0..entries {
             ring.publish(id as u16);
@@ -156,7 +156,7 @@ impl BufferGroups {
     }
 
     /// Takes a group out of the kernel and answers its arena; -EBUSY while operations take buffers from it.
-    pub fn unregister(&mut self, group: u16, submitter: &Submitter<'_>) -> io::Result<u16> {
+    pub fn unregister(&mut self, group: u16, registrar: Registrar) -> io::Result<u16> {
         let place = self
             .rings
             .get_mut(usize::from(group))
@@ -165,7 +165,7 @@ impl BufferGroups {
         if place.as_ref().is_some_and(|ring| ring.pins > 0) {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
-        submitter.unregister_buf_ring(group)?;
+        registrar.unregister_buffer_ring(group)?;
         place
             .take()
             .map(|ring| ring.arena)
@@ -234,24 +234,22 @@ mod tests {
     #[test]
     fn the_kernel_accepts_a_group_and_gives_it_up_again() {
         let ring = io_uring::IoUring::new(1).unwrap();
+        let registrar = Registrar::new(std::os::fd::AsRawFd::as_raw_fd(&ring));
         let mut groups = BufferGroups::default();
         let buffers = Arc::new(Mapping::new(4 * 64).unwrap());
         groups
-            .register(3, 4, 64, (0, buffers.clone()), &ring.submitter())
+            .register(3, 4, 64, (0, buffers.clone()), registrar)
             .unwrap();
         assert_eq!(groups.next_free(), Some(0));
         assert_eq!(groups.lent_count(3), Some(0));
         assert_eq!(groups.pin(4), Err(Reject::UnknownBufferGroup));
         groups.pin(3).unwrap();
-        let busy = groups.unregister(3, &ring.submitter()).unwrap_err();
+        let busy = groups.unregister(3, registrar).unwrap_err();
         assert_eq!(busy.raw_os_error(), Some(libc::EBUSY));
         groups.unpin(3);
-        assert_eq!(groups.unregister(3, &ring.submitter()).unwrap(), 0);
+        assert_eq!(groups.unregister(3, registrar).unwrap(), 0);
         assert_eq!(
-            groups
-                .unregister(3, &ring.submitter())
-                .unwrap_err()
-                .raw_os_error(),
+            groups.unregister(3, registrar).unwrap_err().raw_os_error(),
             Some(libc::ENOENT)
         );
     }

@@ -2,10 +2,10 @@
 //! kernel's to allocate from (IORING_FILE_INDEX_ALLOC). One allocator per range: mixing them would give the
 //! same slot out twice.
 
+use crate::register::Registrar;
 use crate::reject::Reject;
-use io_uring::Submitter;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 
 /// IORING_MAX_FIXED_FILES in io_uring/rsrc.c.
 pub const SLOTS_MAX: u32 = 1 << 20;
@@ -13,7 +13,6 @@ pub const SLOTS_MAX: u32 = 1 << 20;
 /// by its bare number.
 const SLOT_BITS: u32 = 20;
 const GENERATION_MAX: u32 = (1 << (31 - SLOT_BITS)) - 1;
-const REGISTER_FILE_ALLOC_RANGE: libc::c_uint = 25;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -43,44 +42,16 @@ pub struct FileTable {
     free: Vec<u32>,
 }
 
-#[repr(C)]
-struct FileIndexRange {
-    offset: u32,
-    len: u32,
-    reserved: u64,
-}
-
 impl FileTable {
     /// Registers a sparse table: `ours` slots handed out here, then `kernels` slots the kernel allocates from.
-    pub fn register(
-        ours: u32,
-        kernels: u32,
-        submitter: &Submitter<'_>,
-        ring: &impl AsRawFd,
-    ) -> io::Result<FileTable> {
+    pub fn register(ours: u32, kernels: u32, registrar: Registrar) -> io::Result<FileTable> {
         let total = ours
             .checked_add(kernels)
             .filter(|total| (1..=SLOTS_MAX).contains(total));
         let total = total.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-        submitter.register_files_sparse(total)?;
-        let range = FileIndexRange {
-            offset: ours,
-            len: kernels,
-            reserved: 0,
-        };
-        // SAFETY: the kernel reads one struct io_uring_file_index_range, which lives to the end of the call.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_io_uring_register,
-                ring.as_raw_fd(),
-                REGISTER_FILE_ALLOC_RANGE,
-                &range,
-                0,
-            )
-        };
-        if result < 0 {
-            let error = io::Error::last_os_error();
-            submitter.unregister_files()?;
+        registrar.files_sparse(total)?;
+        if let Err(error) = registrar.file_alloc_range(ours, kernels) {
+            registrar.unregister_files()?;
             return Err(error);
         }
         Ok(FileTable::new(ours, total))
@@ -125,23 +96,23 @@ impl FileTable {
     }
 
     /// Puts a descriptor into a slot of ours by number and answers its handle.
-    pub fn set(&mut self, slot: u32, fd: RawFd, submitter: &Submitter<'_>) -> io::Result<u32> {
+    pub fn set(&mut self, slot: u32, fd: RawFd, registrar: Registrar) -> io::Result<u32> {
         assert!(slot < self.ours, "checked by the caller");
         if matches!(self.slots[slot as usize].state, State::Filling | State::Emptying) {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
-        submitter.register_files_update(slot, &[fd])?;
+        registrar.files_update(slot, &[fd])?;
         self.retire(slot);
         self.slots[slot as usize].state = State::Owned;
         Ok(self.handle(slot))
     }
 
     /// Puts a descriptor into a free slot of ours; -ENFILE when there is none, as the kernel says it.
-    pub fn alloc(&mut self, fd: RawFd, submitter: &Submitter<'_>) -> io::Result<u32> {
+    pub fn alloc(&mut self, fd: RawFd, registrar: Registrar) -> io::Result<u32> {
         let slot = self
             .pop_free()
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
-        self.set(slot, fd, submitter)
+        self.set(slot, fd, registrar)
             .inspect_err(|_| self.list_free(slot))
     }
 
@@ -163,7 +134,7 @@ impl FileTable {
     }
 
     /// Empties the slot that the handle names. Operations in flight keep the file open by themselves.
-    pub fn clear(&mut self, handle: u32, submitter: &Submitter<'_>) -> io::Result<()> {
+    pub fn clear(&mut self, handle: u32, registrar: Registrar) -> io::Result<()> {
         let not_there = || io::Error::from_raw_os_error(libc::EBADF);
         let slot = self.slot_of(handle).map_err(|_| not_there())?;
         match self.slots[slot as usize].state {
@@ -171,7 +142,7 @@ impl FileTable {
             State::Free => return Err(not_there()),
             State::Filling | State::Emptying => return Err(io::Error::from_raw_os_error(libc::EBUSY)),
         }
-        submitter.register_files_update(slot, &[-1])?;
+        registrar.files_update(slot, &[-1])?;
         self.vacate(slot);
         Ok(())
     }
@@ -268,10 +239,15 @@ mod tests {
     use super::*;
     use io_uring::IoUring;
     use std::fs::File;
+    use std::os::fd::AsRawFd;
+
+    fn registrar(ring: &IoUring) -> Registrar {
+        Registrar::new(ring.as_raw_fd())
+    }
 
     fn table(ours: u32, kernels: u32) -> (IoUring, FileTable) {
         let ring = IoUring::new(4).unwrap();
-        let table = FileTable::register(ours, kernels, &ring.submitter(), &ring).unwrap();
+        let table = FileTable::register(ours, kernels, registrar(&ring)).unwrap();
         (ring, table)
     }
 
@@ -279,15 +255,15 @@ mod tests {
     fn a_handle_goes_stale_when_its_slot_is_cleared_or_set_again() {
         let (ring, mut table) = table(2, 0);
         let file = File::open("/dev/null").unwrap();
-        let first = table.alloc(file.as_raw_fd(), &ring.submitter()).unwrap();
+        let first = table.alloc(file.as_raw_fd(), registrar(&ring)).unwrap();
         assert_eq!(table.resolve(first), Ok(0));
-        let second = table.set(0, file.as_raw_fd(), &ring.submitter()).unwrap();
+        let second = table.set(0, file.as_raw_fd(), registrar(&ring)).unwrap();
         assert_eq!(table.resolve(first), Err(Reject::StaleFile));
         assert_eq!(table.resolve(second), Ok(0));
-        table.clear(second, &ring.submitter()).unwrap();
+        table.clear(second, registrar(&ring)).unwrap();
         assert_eq!(table.resolve(second), Err(Reject::StaleFile));
         assert_eq!(
-            table.clear(second, &ring.submitter()).unwrap_err().raw_os_error(),
+            table.clear(second, registrar(&ring)).unwrap_err().raw_os_error(),
             Some(libc::EBADF)
         );
     }
@@ -296,16 +272,16 @@ mod tests {
     fn a_full_range_says_enfile_and_gives_a_slot_again_after_one_is_cleared() {
         let (ring, mut table) = table(2, 2);
         let file = File::open("/dev/null").unwrap();
-        let submitter = ring.submitter();
-        let first = table.alloc(file.as_raw_fd(), &submitter).unwrap();
-        table.alloc(file.as_raw_fd(), &submitter).unwrap();
-        let full = table.alloc(file.as_raw_fd(), &submitter).unwrap_err();
+        let registrar = registrar(&ring);
+        let first = table.alloc(file.as_raw_fd(), registrar).unwrap();
+        table.alloc(file.as_raw_fd(), registrar).unwrap();
+        let full = table.alloc(file.as_raw_fd(), registrar).unwrap_err();
         assert_eq!(full.raw_os_error(), Some(libc::ENFILE));
-        table.clear(first, &submitter).unwrap();
+        table.clear(first, registrar).unwrap();
         assert_eq!(table.resolve(table.handle(0)), Err(Reject::StaleFile));
         assert_eq!(
             table
-                .alloc(file.as_raw_fd(), &submitter)
+                .alloc(file.as_raw_fd(), registrar)
                 .map(|handle| handle & 0xfffff)
                 .unwrap(),
             0
@@ -316,10 +292,10 @@ mod tests {
     #[test]
     fn a_bad_descriptor_takes_no_slot() {
         let (ring, mut table) = table(1, 0);
-        let bad = table.alloc(9999, &ring.submitter()).unwrap_err();
+        let bad = table.alloc(9999, registrar(&ring)).unwrap_err();
         assert_eq!(bad.raw_os_error(), Some(libc::EBADF));
         let file = File::open("/dev/null").unwrap();
-        assert!(table.alloc(file.as_raw_fd(), &ring.submitter()).is_ok());
+        assert!(table.alloc(file.as_raw_fd(), registrar(&ring)).is_ok());
     }
 
     #[test]
@@ -329,14 +305,14 @@ mod tests {
         for _ in 0..100 {
             table.begin_fill(1).unwrap();
             let handle = table.end_fill(1, true);
-            table.clear(handle, &ring.submitter()).unwrap();
-            let handle = table.set(0, file.as_raw_fd(), &ring.submitter()).unwrap();
-            table.clear(handle, &ring.submitter()).unwrap();
-            assert!(table.alloc(9999, &ring.submitter()).is_err());
+            table.clear(handle, registrar(&ring)).unwrap();
+            let handle = table.set(0, file.as_raw_fd(), registrar(&ring)).unwrap();
+            table.clear(handle, registrar(&ring)).unwrap();
+            assert!(table.alloc(9999, registrar(&ring)).is_err());
         }
         assert_eq!(table.free.len(), 2);
-        table.alloc(file.as_raw_fd(), &ring.submitter()).unwrap();
-        table.alloc(file.as_raw_fd(), &ring.submitter()).unwrap();
+        table.alloc(file.as_raw_fd(), registrar(&ring)).unwrap();
+        table.alloc(file.as_raw_fd(), registrar(&ring)).unwrap();
         assert_eq!((table.in_use(), table.free.len()), (2, 0));
     }
 
@@ -361,7 +337,7 @@ mod tests {
     fn a_slot_that_is_taken_or_the_kernels_is_no_destination() {
         let (ring, mut table) = table(2, 2);
         let file = File::open("/dev/null").unwrap();
-        table.set(0, file.as_raw_fd(), &ring.submitter()).unwrap();
+        table.set(0, file.as_raw_fd(), registrar(&ring)).unwrap();
         assert_eq!(table.begin_fill(0), Err(Reject::SlotUnavailable));
         assert_eq!(table.begin_fill(2), Err(Reject::SlotUnavailable));
         assert_eq!(table.begin_fill(9), Err(Reject::SlotUnavailable));

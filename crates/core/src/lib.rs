@@ -10,6 +10,7 @@ pub mod files;
 pub mod inflight;
 pub mod memory;
 pub mod ops;
+pub mod register;
 pub mod reject;
 pub mod relocate;
 mod resources;

@@ -3,6 +3,7 @@
 use crate::arenas::NewArena;
 use crate::bufring;
 use crate::files::FileTable;
+use crate::register::Registrar;
 use crate::ring::Ring;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -20,6 +21,10 @@ impl Ring {
         self.io.as_raw_fd()
     }
 
+    pub fn registrar(&self) -> Registrar {
+        Registrar::new(self.fd())
+    }
+
     /// IORING_FEAT_* bits.
     pub fn features(&self) -> u32 {
         const FEATURES_WORD: usize = 5;
@@ -30,44 +35,42 @@ impl Ring {
     }
 
     pub fn create_arena(&mut self, size_bytes: usize, register: bool) -> io::Result<NewArena> {
-        let submitter = self.io.submitter();
+        let registrar = self.registrar();
         self.tables
             .arenas
-            .create(size_bytes, register.then_some(&submitter))
+            .create(size_bytes, register.then_some(registrar))
     }
 
     /// JavaScript can no longer name the arena; it is freed when no operation in flight does either.
     pub fn release_arena(&mut self, handle: u32) {
         self.tables.arenas.release(handle);
-        self.tables.arenas.sweep(&self.io.submitter());
+        let registrar = self.registrar();
+        self.tables.arenas.sweep(registrar);
     }
 
     pub fn register_files(&mut self, ours: u32, kernels: u32) -> io::Result<()> {
         if self.tables.files.is_some() {
             return Err(refused(libc::EBUSY));
         }
-        self.tables.files = Some(FileTable::register(
-            ours,
-            kernels,
-            &self.io.submitter(),
-            &self.io,
-        )?);
+        self.tables.files = Some(FileTable::register(ours, kernels, self.registrar())?);
         Ok(())
     }
 
     /// Puts a descriptor into a slot of ours, or into a free one; answers the handle.
     pub fn set_file(&mut self, slot: Option<u32>, fd: RawFd) -> io::Result<u32> {
+        let registrar = self.registrar();
         let files = self.tables.files.as_mut().ok_or_else(|| refused(libc::ENXIO))?;
         match slot {
-            Some(slot) if slot < files.sizes().0 => files.set(slot, fd, &self.io.submitter()),
+            Some(slot) if slot < files.sizes().0 => files.set(slot, fd, registrar),
             Some(_) => Err(refused(libc::EINVAL)),
-            None => files.alloc(fd, &self.io.submitter()),
+            None => files.alloc(fd, registrar),
         }
     }
 
     pub fn clear_file(&mut self, handle: u32) -> io::Result<()> {
+        let registrar = self.registrar();
         let files = self.tables.files.as_mut().ok_or_else(|| refused(libc::ENXIO))?;
-        files.clear(handle, &self.io.submitter())
+        files.clear(handle, registrar)
     }
 
     /// A new group of provided buffers in an arena of its own, which stays pinned while the group is registered.
@@ -87,10 +90,11 @@ impl Ring {
             .resolve(arena.handle, 0, 1)
             .map_err(|_| refused(libc::EINVAL))?;
         let buffers = (range.arena, arena.mapping.clone());
-        if let Err(error) =
-            self.tables
-                .groups
-                .register(group, entries, size_bytes, buffers, &self.io.submitter())
+        let registrar = self.registrar();
+        if let Err(error) = self
+            .tables
+            .groups
+            .register(group, entries, size_bytes, buffers, registrar)
         {
             self.release_arena(arena.handle);
             return Err(error);
@@ -100,9 +104,10 @@ impl Ring {
     }
 
     pub fn unregister_buffers(&mut self, group: u16) -> io::Result<()> {
-        let arena = self.tables.groups.unregister(group, &self.io.submitter())?;
+        let arena = self.tables.groups.unregister(group, self.registrar())?;
         self.tables.arenas.unpin(arena);
-        self.tables.arenas.sweep(&self.io.submitter());
+        let registrar = self.registrar();
+        self.tables.arenas.sweep(registrar);
         Ok(())
     }
 }

@@ -1,16 +1,17 @@
 //! The ring: takes operation records from the shared block, gives them to the kernel, and puts completions
 //! back into the block.
 
+use crate::inflight;
+use crate::register::Registrar;
 use crate::reject::Reject;
 use crate::relocate::{SQE_HARDLINK, SQE_LINK, Tables, Words};
 use crate::setup::{self, Config, Flag};
 use crate::shared::{CompletionRecord, EXTRA_IS_LOCAL, RECORD_WORDS, Shared, Word};
-use crate::{inflight, ops};
 use io_uring::squeue::Entry;
-use io_uring::{IoUring, Probe, opcode, types};
+use io_uring::{IoUring, opcode, types};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// Completion records in the shared block; more than that stay in the kernel's queue until JavaScript has read some.
@@ -60,13 +61,8 @@ fn entries(lanes: &[[u64; 8]]) -> &[Entry] {
 impl Ring {
     pub fn open(config: &Config) -> io::Result<Ring> {
         let (io, granted) = setup::open(config)?;
-        let mut supported = Box::new([false; 256]);
-        let mut probe = Probe::new();
         // Before 5.6 there is no probe, and then no operation of the table beyond the first few either.
-        io.submitter().register_probe(&mut probe)?;
-        for op in &ops::OPS {
-            supported[usize::from(op.opcode)] = probe.is_supported(op.opcode);
-        }
+        let supported = Registrar::new(io.as_raw_fd()).probe()?;
         let params = io.params();
         let block = params
             .cq_entries()
@@ -339,7 +335,7 @@ impl Ring {
         drop(queue);
         stats.completed += completed;
         if tables.arenas.has_dead() {
-            tables.arenas.sweep(&io.submitter());
+            tables.arenas.sweep(Registrar::new(io.as_raw_fd()));
         }
         let overflowed = io.submission().cq_overflow();
         if overflowed && shared.get(Word::Overflowed) == 0 {
@@ -390,11 +386,11 @@ impl Ring {
     }
 
     pub fn set_eventfd(&mut self, fd: RawFd) -> io::Result<()> {
-        self.io.submitter().register_eventfd(fd)
+        self.registrar().eventfd(fd)
     }
 
     pub fn clear_eventfd(&mut self) -> io::Result<()> {
-        self.io.submitter().unregister_eventfd()
+        self.registrar().unregister_eventfd()
     }
 
     /// Once the eventfd is enabled again: fetches what the kernel has queued for us meanwhile. What comes later signals.

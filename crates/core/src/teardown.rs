@@ -5,7 +5,7 @@
 use crate::inflight::INTERNAL;
 use crate::ring::{Ring, is_busy};
 use crate::shared::{CompletionRecord, EXTRA_IS_FD};
-use io_uring::{opcode, types};
+use io_uring::opcode;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -27,13 +27,7 @@ impl Ring {
     pub fn cancel_everything(&mut self) -> io::Result<()> {
         let asked = self.cancel_all();
         if self.in_flight() > 0 {
-            let no_wait = Some(types::Timespec::new());
-            let everything = types::CancelBuilder::any();
-            let refused = self
-                .io
-                .submitter()
-                .register_sync_cancel(no_wait, everything)
-                .err();
+            let refused = self.registrar().sync_cancel_everything().err();
             // What cannot be stopped is an error too; that shows in what stays in flight.
             if refused.and_then(|error| error.raw_os_error()) == Some(libc::EINVAL) {
                 self.cancel_one_by_one()?;

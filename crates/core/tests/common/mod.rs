@@ -7,6 +7,7 @@ use std::sync::Arc;
 use uring_core::arenas::NewArena;
 use uring_core::files::FileTable;
 use uring_core::ops::{Fd, OpSpec, Size, Wide};
+use uring_core::register::Registrar;
 use uring_core::reject::Reject;
 use uring_core::relocate::{Tables, Words};
 
@@ -53,25 +54,25 @@ impl Fixture {
     pub fn new() -> Fixture {
         let ring = IoUring::new(8).unwrap();
         let mut tables = Tables::default();
-        let submitter = ring.submitter();
+        let registrar = Registrar::new(ring.as_raw_fd());
         let sizes = ARENA_BYTES as usize;
         let arenas = [
             tables.arenas.create(sizes, None).unwrap(),
             tables.arenas.create(sizes, None).unwrap(),
-            tables.arenas.create(sizes, Some(&submitter)).unwrap(),
+            tables.arenas.create(sizes, Some(registrar)).unwrap(),
         ];
         assert!(arenas[REGISTERED].registered, "RLIMIT_MEMLOCK is too low");
         let gone = tables.arenas.create(sizes, None).unwrap();
         tables.arenas.release(gone.handle);
-        tables.arenas.sweep(&submitter);
-        let mut files = FileTable::register(OURS, KERNELS, &submitter, &ring).unwrap();
+        tables.arenas.sweep(registrar);
+        let mut files = FileTable::register(OURS, KERNELS, registrar).unwrap();
         let null = File::open("/dev/null").unwrap();
-        let file = files.set(0, null.as_raw_fd(), &submitter).unwrap();
+        let file = files.set(0, null.as_raw_fd(), registrar).unwrap();
         tables.files = Some(files);
         let pool = tables.arenas.create(1024, None).unwrap();
         let pool_index = tables.arenas.resolve(pool.handle, 0, 1).unwrap().arena;
         let buffers = (pool_index, pool.mapping.clone());
-        tables.groups.register(3, 4, 256, buffers, &submitter).unwrap();
+        tables.groups.register(3, 4, 256, buffers, registrar).unwrap();
         tables.arenas.pin(pool_index);
         Fixture {
             stale: gone.handle,
@@ -175,7 +176,7 @@ impl Fixture {
     }
 
     pub fn sweep(&mut self) -> [bool; 3] {
-        self.tables.arenas.sweep(&self.ring.submitter());
+        self.tables.arenas.sweep(Registrar::new(self.ring.as_raw_fd()));
         std::array::from_fn(|at| Arc::strong_count(&self.arenas[at].mapping) == 2)
     }
 
@@ -187,12 +188,12 @@ impl Fixture {
             [false; 3],
             "an arena is pinned (plain, results, registered)"
         );
-        let submitter = self.ring.submitter();
+        let registrar = Registrar::new(self.ring.as_raw_fd());
         let files = self.tables.files.as_mut().unwrap();
         assert_eq!(files.in_use(), 1, "a slot is being filled or emptied");
         assert_eq!(files.resolve(self.file), Ok(0), "the file in slot 0 is gone");
-        files.clear(self.file, &submitter).expect("slot 0 is busy");
-        let unregistered = self.tables.groups.unregister(self.group, &submitter);
+        files.clear(self.file, registrar).expect("slot 0 is busy");
+        let unregistered = self.tables.groups.unregister(self.group, registrar);
         assert!(unregistered.is_ok(), "the buffer group is pinned");
     }
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use uring_core::arenas::NewArena;
 use uring_core::files::FileTable;
+use uring_core::register::Registrar;
 use uring_core::relocate::Tables;
 
 pub struct Record {
@@ -71,10 +72,10 @@ impl Golden {
     pub fn admit(&self, record: &Record) -> Admitted {
         let ring = IoUring::new(4).unwrap();
         let mut tables = Tables::default();
-        let submitter = ring.submitter();
+        let registrar = Registrar::new(ring.as_raw_fd());
         let mut arenas = Vec::new();
         for (at, arena) in self.setup["arenas"].as_array().unwrap().iter().enumerate() {
-            let register = arena["registered"].as_bool().unwrap().then_some(&submitter);
+            let register = arena["registered"].as_bool().unwrap().then_some(registrar);
             let made = tables
                 .arenas
                 .create(number(&arena["sizeBytes"]), register)
@@ -88,13 +89,13 @@ impl Golden {
         let pool = (2, arenas[2].mapping.clone());
         tables
             .groups
-            .register(group as u16, entries as u32, size_bytes as u32, pool, &submitter)
+            .register(group as u16, entries as u32, size_bytes as u32, pool, registrar)
             .unwrap();
         let [ours, kernels, slot, handle] =
             ["ours", "kernels", "slot", "handle"].map(|key| number(&files[key]) as u32);
-        let mut table = FileTable::register(ours, kernels, &submitter, &ring).unwrap();
+        let mut table = FileTable::register(ours, kernels, registrar).unwrap();
         let null = File::open("/dev/null").unwrap();
-        assert_eq!(table.set(slot, null.as_raw_fd(), &submitter).unwrap(), handle);
+        assert_eq!(table.set(slot, null.as_raw_fd(), registrar).unwrap(), handle);
         tables.files = Some(table);
         if let Some((offset, bytes)) = &record.staged {
             let staging = &arenas[3].mapping;

@@ -3,8 +3,10 @@
 use crate::common::{
     ADDR, BUFFER_SELECT, BUFFERS, FD, FILE_INDEX, Fixture, HEAD, LEN, OFF, OP_FLAGS, SUPPORTED,
 };
+use std::os::fd::AsRawFd;
 use uring_core::inflight::{IN_FLIGHT_MAX, NO_GROUP};
 use uring_core::ops::{self, Fd, FileIndex, OPS, OpSpec, Size, Wide};
+use uring_core::register::Registrar;
 use uring_core::reject::Reject;
 use uring_core::relocate::Words;
 
@@ -219,11 +221,11 @@ fn a_record_that_takes_a_buffer_must_name_a_registered_group_and_no_address() {
             (words[ADDR], words[ADDR + 1], words[BUFFERS]),
             (0, 0, record[BUFFERS])
         );
-        let submitter = fixture.ring.submitter();
+        let registrar = Registrar::new(fixture.ring.as_raw_fd());
         let busy = fixture
             .tables
             .groups
-            .unregister(fixture.group, &submitter)
+            .unregister(fixture.group, registrar)
             .unwrap_err();
         assert_eq!(busy.raw_os_error(), Some(libc::EBUSY), "{}", spec.name);
         fixture.tables.retract(crate::common::user_data(&words));

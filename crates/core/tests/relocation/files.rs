@@ -1,8 +1,10 @@
 //! Registered files: as what an operation works on, as where a new file goes, and as what is closed.
 
 use crate::common::{FD, FILE_INDEX, FIXED_FILE, Fixture, HEAD, INDEX, KERNELS, OP_FLAGS, OURS, user_data};
+use std::os::fd::AsRawFd;
 use uring_core::files::SLOTS_MAX;
 use uring_core::ops::{self, CANCEL_FD, CANCEL_FD_FIXED, Fd, FileIndex, OPS, OpSpec};
+use uring_core::register::Registrar;
 use uring_core::reject::Reject;
 use uring_core::relocate::Words;
 
@@ -54,7 +56,7 @@ fn a_stale_registered_file_is_refused() {
         let mut record = fixture.good(spec);
         let first = fixture.file;
         let files = fixture.tables.files.as_mut().unwrap();
-        fixture.file = files.set(0, 0, &fixture.ring.submitter()).unwrap();
+        fixture.file = files.set(0, 0, Registrar::new(fixture.ring.as_raw_fd())).unwrap();
         let empty_slot = files.handle(1);
         if spec.file_index != FileIndex::Close {
             record[HEAD] |= FIXED_FILE;
@@ -241,18 +243,18 @@ fn slots_that_are_filled_and_emptied_by_number_are_given_out_again_once_each() {
         let words = fixture.admit(&close).unwrap();
         assert!(fixture.tables.complete(user_data(&words), 0, 0).is_some());
     }
-    let submitter = fixture.ring.submitter();
+    let registrar = Registrar::new(fixture.ring.as_raw_fd());
     let files = fixture.tables.files.as_mut().unwrap();
-    let handles: Vec<u32> = (1..OURS).map(|_| files.alloc(0, &submitter).unwrap()).collect();
+    let handles: Vec<u32> = (1..OURS).map(|_| files.alloc(0, registrar).unwrap()).collect();
     let mut slots: Vec<u32> = handles.iter().map(|handle| handle & (SLOTS_MAX - 1)).collect();
     slots.sort_unstable();
     assert_eq!(slots, [1, 2, 3]);
     assert_eq!(
-        files.alloc(0, &submitter).unwrap_err().raw_os_error(),
+        files.alloc(0, registrar).unwrap_err().raw_os_error(),
         Some(libc::ENFILE)
     );
     for handle in handles {
-        files.clear(handle, &submitter).unwrap();
+        files.clear(handle, registrar).unwrap();
     }
     fixture.assert_nothing_is_held();
 }
