@@ -1,6 +1,7 @@
 import type { UringError } from './errors.ts';
 import { CQE_BUFFER_SHIFT, CqeFlags } from './flags.ts';
 import type { AnyOperation } from './operation.ts';
+import type { RingEvent } from './runtime/events.ts';
 
 /**
  * One completion queue entry, with the operation it belongs to.
@@ -23,6 +24,8 @@ export class Completion {
   error: UringError | null = null;
   /** The operation this is a completion of. */
   operation: AnyOperation | undefined = undefined;
+  /** What this is, if it belongs to no operation of this ring: a message or a tag. */
+  event: RingEvent | undefined = undefined;
 
   /** More completions of the same operation follow. */
   get hasMore(): boolean {

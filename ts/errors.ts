@@ -92,3 +92,18 @@ export function outOfRange(name: string, allowed: string, value: unknown): Range
   );
   return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
 }
+
+/** @internal A buffer that went away between making an operation and running it. */
+export function detachedBefore(): UringError {
+  const message = 'a buffer was detached or shrunk after the operation was made: make a new one';
+  return new UringError('ERR_URING_BUFFER_DETACHED', message);
+}
+
+/** @internal A buffer that went away while its operation was in flight. */
+export function detached(bytes: number): UringError {
+  const message = `the buffer was detached or shrunk while ${bytes} bytes were on their way into it, and they are lost`;
+  return new UringError(
+    'ERR_URING_BUFFER_DETACHED',
+    `${message}; use ring.alloc() for memory that cannot go away`,
+  );
+}

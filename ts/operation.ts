@@ -26,6 +26,8 @@ export interface Outcome {
   readonly flags: number;
   /** Generation of a registered-file slot, when the operation filled one. */
   readonly generation: number;
+  /** What the second completion of a zero-copy send says. */
+  readonly notification: number | undefined;
   readonly staged: StagedBlock | undefined;
   /** The ring that ran the operation. */
   readonly ring: unknown;
@@ -33,12 +35,14 @@ export interface Outcome {
 
 /** Arguments that are neither a number nor one buffer: paths, timespecs, lists of buffers. */
 export interface Payload {
-  /** Staging memory that the arguments need. */
+  /** Staging memory that the arguments need; 0 for none. */
   readonly sizeBytes: number;
+  /** It writes to the last four words of the record (`addr3`), which are zero before. */
+  readonly usesLastWords?: boolean;
   /** Puts the arguments into the block and their handles into the record at word `base`. */
   write(block: StagedBlock, record: Int32Array, base: number, ring: unknown): void;
   /** Takes results out of the block before it is reused. */
-  finish?(block: StagedBlock, res: number): void;
+  finish?(block: StagedBlock, res: number, ring: unknown): void;
 }
 
 /**
@@ -77,6 +81,9 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
   /** @internal The ring that its registered files and buffers belong to, if it has any. */
   owner: unknown = undefined;
   /** @internal It may complete more than once. */ isMultishot = false;
+  /** @internal A second completion says when the kernel has let go of the memory. */ notifies = false;
+  /** @internal The name in errors, where it is not the one in the table of operations. */
+  syscall: string | undefined = undefined;
   /** @internal For errors. */ path: string | undefined = undefined;
   /** @internal errno that counts as success (a timer that expires says ETIME). */ successErrno = 0;
   /** @internal */ decode: ((outcome: Outcome) => T) | undefined = undefined;
@@ -84,6 +91,7 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
   constructor(opcode: number, options: OperationOptions | undefined) {
     this.opcode = opcode;
     this.head = opcode;
+    this.notifies = opInfo[opcode]?.notifies === true;
     if (options !== undefined) {
       checkOptions('options', options);
       if (options.flags !== undefined) this.head |= checkSqeFlags(options.flags) << 8;
@@ -95,7 +103,7 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
 
   /** @internal Its name in the table of operations. */
   get name(): string {
-    return opInfo[this.opcode]?.name ?? 'io_uring';
+    return this.syscall ?? opInfo[this.opcode]?.name ?? 'io_uring';
   }
 
   /** @internal Whether it has any of these {@link SqeFlags}. */

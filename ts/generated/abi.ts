@@ -27,6 +27,9 @@ export const Reject = {
   badIndex: 10,
   chainBroken: 11,
   closed: 12,
+  couldBeAddress: 13,
+  needsLargeEntry: 14,
+  registered: 15,
 } as const;
 
 export const RECORD_WORDS = 16;
@@ -35,3 +38,9 @@ export const RECYCLE_CAPACITY = 4096;
 /** Bit of a completion record's fourth word: Rust made it, with the reason in the low 16 bits. */
 export const EXTRA_IS_LOCAL = 1073741824;
 export const EXTRA_LOW_MASK = 0xffff;
+/** It belongs to no operation: a message of another ring, one that put a file into a slot, or a tag. */
+export const EXTRA_IS_EVENT = 536870912;
+export const EXTRA_IS_FILE_EVENT = 134217728;
+export const EXTRA_IS_TAG_EVENT = 67108864;
+/** Where an event's number has its upper 21 bits. */
+export const EXTRA_NUMBER_MASK = 0x1fffff;

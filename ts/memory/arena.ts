@@ -22,6 +22,12 @@ export function arenaOf(view: Uint8Array): Arena | undefined {
   return (view as Marked)[kArena] ?? markView(view);
 }
 
+/** The arena under a view, if there is one that this ring can name. */
+export function arenaIn(view: Uint8Array, ring: unknown): Arena | undefined {
+  const arena = arenaOf(view);
+  return arena !== undefined && arena.ring === ring ? arena : undefined;
+}
+
 function mark(memory: object, arena: Arena): void {
   // Not for a view that was made non-extensible: it is looked up by its buffer each time.
   Reflect.defineProperty(memory, kArena, { value: arena });

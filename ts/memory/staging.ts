@@ -24,6 +24,9 @@ export class StagedBlock {
   }
 }
 
+/** For arguments that need no memory. */
+export const NO_BLOCK: StagedBlock = new StagedBlock(0, 0, Buffer.alloc(0), 0);
+
 /**
  * Staging: bytes in memory that JavaScript owns are copied into such a block before the kernel reads them, and
  * out of it after the kernel has written them (principle 1). Blocks have power-of-two sizes and are reused.

@@ -1,6 +1,6 @@
-import { invalidType, outOfRange, UringError } from '../errors.ts';
-import { arenaOf } from '../memory/arena.ts';
+import { invalidType, outOfRange } from '../errors.ts';
 import { type Bytes, checkBytes, TRANSFER_BYTES_MAX } from '../memory/bytes.ts';
+import { type Place, PlacedBuffer } from '../memory/placed.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import type { Access, Payload } from '../operation.ts';
 
@@ -22,69 +22,67 @@ export function checkVectors(name: string, buffers: unknown): readonly Uint8Arra
 }
 
 /** @internal The list of buffers of a vectored operation, and copies of those that JavaScript owns. */
-export class VectorPayload implements Payload {
+export class BufferList {
+  /** The worst case: every buffer has to be copied. */
   readonly sizeBytes: number;
-  readonly #views: readonly Uint8Array[];
-  /** Lengths are read once: a view over a resizable buffer may change under us. */
-  readonly #lengths: readonly number[];
-  readonly #access: Access;
+  readonly count: number;
+  readonly #buffers: readonly PlacedBuffer[];
 
   constructor(views: readonly Uint8Array[], access: Access) {
-    this.#views = views;
-    this.#lengths = views.map((view) => view.byteLength);
-    this.#access = access;
-    // The worst case: every buffer has to be copied.
-    this.sizeBytes = this.#lengths.reduce((sum, length) => sum + length, views.length * ENTRY_BYTES);
+    this.#buffers = views.map((view) => new PlacedBuffer(view, access));
+    this.count = views.length;
+    this.sizeBytes = this.#buffers.reduce(
+      (sum, buffer) => sum + buffer.sizeBytes,
+      views.length * ENTRY_BYTES,
+    );
+  }
+
+  /** Writes the list at `at` in the block, with the copies behind it; answers where it stands. */
+  write(block: StagedBlock, at: number, ring: unknown): Place {
+    let copyAt = at + this.count * ENTRY_BYTES;
+    let entry = at;
+    for (const buffer of this.#buffers) {
+      const { offset, handle } = buffer.place(block, copyAt, ring);
+      block.view.writeUInt32LE(offset, entry);
+      block.view.writeUInt32LE(handle, entry + 4);
+      block.view.writeUInt32LE(buffer.sizeBytes, entry + 8);
+      block.view.writeUInt32LE(0, entry + 12);
+      entry += ENTRY_BYTES;
+      copyAt += buffer.sizeBytes;
+    }
+    return { offset: block.offset + at, handle: block.handle };
+  }
+
+  /** Brings `bytes` back to the callers of a list that was written at `at`. */
+  bringBack(block: StagedBlock, at: number, bytes: number, ring: unknown): void {
+    let copyAt = at + this.count * ENTRY_BYTES;
+    let left = bytes;
+    for (const buffer of this.#buffers) {
+      buffer.bringBack(block, copyAt, Math.min(left, buffer.sizeBytes), ring);
+      copyAt += buffer.sizeBytes;
+      left -= buffer.sizeBytes;
+    }
+  }
+}
+
+/** @internal A list of buffers as the only argument besides numbers. */
+export class VectorPayload implements Payload {
+  readonly sizeBytes: number;
+  readonly #list: BufferList;
+
+  constructor(views: readonly Uint8Array[], access: Access) {
+    this.#list = new BufferList(views, access);
+    this.sizeBytes = this.#list.sizeBytes;
   }
 
   write(block: StagedBlock, record: Int32Array, base: number, ring: unknown): void {
-    let copyAt = this.#views.length * ENTRY_BYTES;
-    this.#views.forEach((view, at) => {
-      const length = this.#lengths[at] ?? 0;
-      // Nothing would be copied, and what the block held before would be written.
-      if (view.byteLength < length) throw detachedBefore();
-      const arena = arenaOf(view);
-      const own = arena !== undefined && arena.ring === ring && view.byteLength === length;
-      block.view.writeUInt32LE(own ? view.byteOffset : block.offset + copyAt, at * ENTRY_BYTES);
-      block.view.writeUInt32LE(own ? arena.handle : block.handle, at * ENTRY_BYTES + 4);
-      block.view.writeUInt32LE(length, at * ENTRY_BYTES + 8);
-      block.view.writeUInt32LE(0, at * ENTRY_BYTES + 12);
-      if (this.#access === 'kernelReads' && !own) block.view.set(view.subarray(0, length), copyAt);
-      copyAt += length;
-    });
-    record[base + 4] = block.offset;
-    record[base + 5] = block.handle;
-    record[base + 6] = this.#views.length;
+    const { offset, handle } = this.#list.write(block, 0, ring);
+    record[base + 4] = offset;
+    record[base + 5] = handle;
+    record[base + 6] = this.#list.count;
   }
 
-  finish(block: StagedBlock, res: number): void {
-    if (this.#access === 'kernelReads') return;
-    let copyAt = this.#views.length * ENTRY_BYTES;
-    let left = res;
-    this.#views.forEach((view, at) => {
-      const length = this.#lengths[at] ?? 0;
-      const bytes = Math.min(left, length);
-      const copied = block.view.readUInt32LE(at * ENTRY_BYTES + 4) === block.handle;
-      if (bytes > 0 && copied && block.view.readUInt32LE(at * ENTRY_BYTES) === block.offset + copyAt) {
-        if (view.byteLength < bytes) throw detached(bytes);
-        view.set(block.view.subarray(copyAt, copyAt + bytes));
-      }
-      copyAt += length;
-      left -= bytes;
-    });
+  finish(block: StagedBlock, res: number, ring: unknown): void {
+    this.#list.bringBack(block, 0, res, ring);
   }
-}
-
-function detachedBefore(): UringError {
-  const message = 'a buffer was detached or shrunk after the operation was made: make a new one';
-  return new UringError('ERR_URING_BUFFER_DETACHED', message);
-}
-
-/** @internal */
-export function detached(bytes: number): UringError {
-  const message = `the buffer was detached or shrunk while ${bytes} bytes were on their way into it, and they are lost`;
-  return new UringError(
-    'ERR_URING_BUFFER_DETACHED',
-    `${message}; use ring.alloc() for memory that cannot go away`,
-  );
 }

@@ -1,8 +1,9 @@
 import { Completion } from '../completion.ts';
-import { outOfRange, systemError, UringError } from '../errors.ts';
+import { detached, outOfRange, systemError, UringError } from '../errors.ts';
 import { CQE_BUFFER_SHIFT, CqeFlags } from '../flags.ts';
 import {
   COMPLETION_WORDS,
+  EXTRA_IS_EVENT,
   EXTRA_IS_LOCAL,
   EXTRA_LOW_MASK,
   RECORD_WORDS,
@@ -10,12 +11,12 @@ import {
   Word,
 } from '../generated/abi.ts';
 import { Op } from '../generated/ops.ts';
-import { arenaOf } from '../memory/arena.ts';
-import { Staging } from '../memory/staging.ts';
-import { type AnyOperation, foreignRing } from '../operation.ts';
-import { detached } from '../ops/vectors.ts';
+import { arenaIn } from '../memory/arena.ts';
+import { NO_BLOCK, Staging } from '../memory/staging.ts';
+import { type AnyOperation, foreignRing, type Payload } from '../operation.ts';
 import type { HotFunctions, Layout, NativeRing } from '../platform/native.ts';
 import { means } from './cancel.ts';
+import { eventOf } from './events.ts';
 import { rejected, unsupported } from './rejects.ts';
 import { type Slot, Slots } from './slots.ts';
 
@@ -54,6 +55,10 @@ export class Engine {
   readonly #completion = new Completion();
   /** True while the reused completion is in a callback's hands. */
   #completionBusy = false;
+  /** Some record has something in its last four words. */
+  #lastWordsUsed = false;
+  /** Takes what belongs to no operation; without one it is read by hand. */
+  onEvent: ((completion: Completion) => void) | undefined = undefined;
   readonly #entries: number;
   readonly #completionMask: number;
 
@@ -98,7 +103,8 @@ export class Engine {
    * Writes an operation's record; answers false when there is no room. Throws, without a trace left behind, when the
    * operation cannot be run on this ring.
    *
-   * Every word is written that JavaScript ever writes, because the record still holds an earlier operation.
+   * Every word is written, because the record still holds an earlier operation; the last four only once an operation
+   * has used them, which few programs ever do.
    */
   prep(operation: AnyOperation, handler: Handler | undefined, userData: unknown, flags: number): boolean {
     const words = this.#words;
@@ -126,6 +132,7 @@ export class Engine {
     record[base + 9] = slot.sequence;
     record[base + 10] = operation.group;
     record[base + 11] = operation.fileIndex;
+    if (this.#lastWordsUsed) record.fill(0, base + 12, base + RECORD_WORDS);
     if (operation.hasArguments) this.#writeArgumentsOrGiveUp(operation, slot, base);
     slot.operation = operation;
     slot.handler = handler;
@@ -156,8 +163,8 @@ export class Engine {
         if (operation.opcode === Op.send) return;
         throw detached(0);
       }
-      const arena = arenaOf(memory);
-      if (arena !== undefined && arena.ring === this.#ring) {
+      const arena = arenaIn(memory, this.#ring);
+      if (arena !== undefined) {
         if (!arena.registered && needsRegistered(operation)) throw notRegistered();
         record[base + 4] = memory.byteOffset;
         record[base + 5] = arena.handle;
@@ -170,12 +177,22 @@ export class Engine {
       record[base + 4] = block.offset;
       record[base + 5] = block.handle;
     } else if (operation.payload !== undefined) {
-      const block = this.#staging.take(operation.payload.sizeBytes);
-      slot.staged = block;
-      operation.payload.write(block, record, base, this.#ring);
-    } else if (operation.target !== undefined) {
-      this.#writeTarget(operation, base);
+      this.#writePayload(operation.payload, slot, base);
     }
+    if (operation.target !== undefined) this.#writeTarget(operation, base);
+  }
+
+  #writePayload(payload: Payload, slot: Slot, base: number): void {
+    let block = NO_BLOCK;
+    if (payload.sizeBytes > 0) {
+      block = this.#staging.take(payload.sizeBytes);
+      slot.staged = block;
+    }
+    if (payload.usesLastWords === true && !this.#lastWordsUsed) {
+      this.#lastWordsUsed = true;
+      this.#records.fill(0, base + 12, base + RECORD_WORDS);
+    }
+    payload.write(block, this.#records, base, this.#ring);
   }
 
   #writeTarget(request: AnyOperation, base: number): void {
@@ -232,12 +249,19 @@ export class Engine {
     const head = this.#words[Word.cqHead] as number;
     const at = (head & this.#completionMask) * COMPLETION_WORDS;
     const records = this.#completions;
+    const extra = records[at + 3] as number;
+    if ((extra & EXTRA_IS_EVENT) !== 0) return this.#nextEvent(head, at, extra);
     const slot = this.slots.all[records[at] as number] as Slot;
     const res = records[at + 1] as number;
     const flags = records[at + 2] as number;
     this.#words[Word.cqHead] = (head + 1) | 0;
     const operation = slot.operation as AnyOperation;
     const handler = slot.handler;
+    if (operation.notifies && handler !== undefined && (flags & CqeFlags.MORE) !== 0) {
+      // The result waits for the notification: until then the kernel has the memory.
+      slot.early = res;
+      return undefined;
+    }
     const completion = this.#completionBusy ? new Completion() : this.#completion;
     completion.operation = operation;
     completion.userData = slot.userData;
@@ -247,7 +271,7 @@ export class Engine {
       completion.error = null;
       completion.result = res;
     } else {
-      this.#decode(completion, operation, slot, records[at + 3] as number);
+      this.#decode(completion, operation, slot, extra);
     }
     if ((flags & CqeFlags.MORE) === 0) {
       if (slot.staged !== undefined) this.#unstage(slot);
@@ -256,6 +280,19 @@ export class Engine {
     if (handler === undefined) return completion;
     if (completion !== this.#completion) call(handler, completion);
     else this.#callBusy(handler, completion);
+    return undefined;
+  }
+
+  /** A completion that belongs to no operation: a message of another ring, or a tag. */
+  #nextEvent(head: number, at: number, extra: number): Completion | undefined {
+    const records = this.#completions;
+    const completion = new Completion();
+    completion.res = records[at + 1] as number;
+    completion.flags = records[at + 2] as number;
+    completion.event = eventOf(this.#ring, records[at] as number, completion, extra);
+    this.#words[Word.cqHead] = (head + 1) | 0;
+    if (this.onEvent === undefined) return completion;
+    this.onEvent(completion);
     return undefined;
   }
 
@@ -270,9 +307,17 @@ export class Engine {
 
   /** Results that are more than a number, and errors. */
   #decode(completion: Completion, operation: AnyOperation, slot: Slot, extra: number): void {
-    const { res, flags } = completion;
+    const { flags } = completion;
     completion.result = undefined;
     completion.error = null;
+    let notification: number | undefined;
+    if (operation.notifies && (flags & CqeFlags.NOTIF) !== 0) {
+      // Read by hand, the result has been seen with the first completion.
+      if (slot.handler === undefined) return;
+      notification = completion.res;
+      completion.res = slot.early;
+    }
+    const res = completion.res;
     if (res < 0 && -res !== operation.successErrno) {
       const isLocal = (extra & EXTRA_IS_LOCAL) !== 0;
       completion.error = isLocal ? rejected(operation, res, extra) : failure(operation, res);
@@ -281,7 +326,7 @@ export class Engine {
     const staged = slot.staged;
     try {
       if (staged !== undefined && res > 0) {
-        if (operation.payload !== undefined) operation.payload.finish?.(staged, res);
+        if (operation.payload !== undefined) operation.payload.finish?.(staged, res, this.#ring);
         else if (operation.access === 'kernelWrites')
           copyOut(operation.memory as Uint8Array, staged.view, res);
       }
@@ -289,7 +334,7 @@ export class Engine {
       completion.result =
         operation.decode === undefined
           ? res
-          : operation.decode({ res, flags, generation, staged, ring: this.#ring });
+          : operation.decode({ res, flags, generation, notification, staged, ring: this.#ring });
     } catch (error) {
       completion.error = error as UringError;
       // The buffer that nobody gets to see goes back.

@@ -16,6 +16,8 @@ export class Slot {
   handler: Handler | undefined = undefined;
   userData: unknown = undefined;
   staged: StagedBlock | undefined = undefined;
+  /** The result of an operation whose notification is still to come. */
+  early = 0;
   /** Counts all uses of slots: tells those of one index apart, and which of two operations was started first. */
   sequence = 0;
   /** The next free slot. */

@@ -13,7 +13,6 @@ use napi_derive::napi;
 use state::State;
 use std::io;
 use std::rc::Rc;
-use uring_core::ops;
 use uring_core::ring::Ring;
 use uring_core::setup::{Config, Sqpoll, TaskRun};
 
@@ -133,9 +132,7 @@ impl NativeRing {
                 completions: ring.shared().cq_capacity(),
                 setup_flags: ring.granted().iter().map(|flag| flag.name().to_owned()).collect(),
                 features: ring.features(),
-                operations: ops::OPS
-                    .iter()
-                    .map(|op| op.opcode)
+                operations: (0..=u8::MAX)
                     .filter(|op| ring.supports(*op))
                     .map(u32::from)
                     .collect(),

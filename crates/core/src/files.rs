@@ -22,6 +22,8 @@ enum State {
     Owned,
     /// A direct close is in flight.
     Emptying,
+    /// An update is in flight; whether there was a file before.
+    Updating(bool),
 }
 
 #[derive(Clone, Copy)]
@@ -98,7 +100,10 @@ impl FileTable {
     /// Puts a descriptor into a slot of ours by number and answers its handle.
     pub fn set(&mut self, slot: u32, fd: RawFd, registrar: Registrar) -> io::Result<u32> {
         assert!(slot < self.ours, "checked by the caller");
-        if matches!(self.slots[slot as usize].state, State::Filling | State::Emptying) {
+        if matches!(
+            self.slots[slot as usize].state,
+            State::Filling | State::Emptying | State::Updating(_)
+        ) {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
         registrar.files_update(slot, &[fd])?;
@@ -140,7 +145,9 @@ impl FileTable {
         match self.slots[slot as usize].state {
             State::Owned => {}
             State::Free => return Err(not_there()),
-            State::Filling | State::Emptying => return Err(io::Error::from_raw_os_error(libc::EBUSY)),
+            State::Filling | State::Emptying | State::Updating(_) => {
+                return Err(io::Error::from_raw_os_error(libc::EBUSY));
+            }
         }
         registrar.files_update(slot, &[-1])?;
         self.vacate(slot);
@@ -189,7 +196,7 @@ impl FileTable {
         match found.state {
             State::Owned => found.state = State::Emptying,
             // By number, inside a chain that fills the slot first: the kernel says -EBADF if nothing is there.
-            State::Free | State::Filling if !named_by_handle => {}
+            State::Free | State::Filling | State::Updating(_) if !named_by_handle => {}
             _ => return Err(Reject::StaleFile),
         }
         Ok(slot)
@@ -204,6 +211,62 @@ impl FileTable {
         } else if self.slots[slot as usize].state == State::Emptying {
             self.slots[slot as usize].state = State::Owned;
         }
+    }
+
+    /// Another ring has put a file into a slot by its number, whatever was there; nothing if there is no such slot.
+    pub fn filled_from_outside(&mut self, slot: u32) -> Option<u32> {
+        let state = self.slots.get(slot as usize)?.state;
+        if state != State::Free {
+            self.retire(slot);
+        }
+        self.slots[slot as usize].state = State::Owned;
+        Some(self.handle(slot))
+    }
+
+    /// An operation will put descriptors into slots of ours: -1 empties one, IORING_REGISTER_FILES_SKIP leaves it alone.
+    pub fn begin_update(&mut self, first: u32, fds: &[RawFd]) -> Result<(), Reject> {
+        let slots = first as usize..first as usize + fds.len();
+        if slots.end > self.ours as usize {
+            return Err(Reject::SlotUnavailable);
+        }
+        let busy = |slot: &Slot| matches!(slot.state, State::Filling | State::Emptying | State::Updating(_));
+        if self.slots[slots.clone()].iter().any(busy) {
+            return Err(Reject::SlotUnavailable);
+        }
+        for slot in &mut self.slots[slots] {
+            slot.state = State::Updating(slot.state == State::Owned);
+        }
+        Ok(())
+    }
+
+    /// So many of the descriptors have been put; answers the handles of the slots, 0 for those that are empty now.
+    pub fn end_update(&mut self, first: u32, fds: &[RawFd], done: usize) -> Vec<u32> {
+        const REGISTER_FILES_SKIP: RawFd = -2;
+        let place = |(at, fd): (usize, &RawFd)| {
+            let slot = first + at as u32;
+            let was_owned = self.slots[slot as usize].state == State::Updating(true);
+            let is_owned = match *fd {
+                REGISTER_FILES_SKIP => was_owned,
+                _ if at >= done => was_owned,
+                fd => fd >= 0,
+            };
+            let is_new = at < done && *fd != REGISTER_FILES_SKIP;
+            if is_owned {
+                if was_owned && is_new {
+                    self.retire(slot);
+                }
+                self.slots[slot as usize].state = State::Owned;
+                return self.handle(slot);
+            }
+            if was_owned {
+                self.vacate(slot);
+            } else {
+                self.slots[slot as usize].state = State::Free;
+                self.list_free(slot);
+            }
+            0
+        };
+        fds.iter().enumerate().map(place).collect()
     }
 
     /// Handles of this slot become stale.

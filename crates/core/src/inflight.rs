@@ -3,6 +3,7 @@
 //! JavaScript chooses the index (it keeps its callbacks under the same number), Rust checks that it is free
 //! and adds a generation, so that a stale or foreign completion never releases somebody else's memory.
 
+use crate::lists::Lists;
 use crate::reject::Reject;
 
 /// The kernel's user_data: what kind of request it is (8 bits), generation (24), index (32).
@@ -10,6 +11,13 @@ const KIND_SHIFT: u32 = 56;
 const GENERATION_MASK: u32 = 0x00ff_ffff;
 const KIND_OPERATION: u64 = 1;
 const KIND_INTERNAL: u64 = 2;
+/// From another ring, or from nobody's: `Event`. The last, tags of resources, are made in register.rs.
+const KIND_MESSAGE: u64 = 3;
+const KIND_FILE_MESSAGE: u64 = 4;
+const KIND_TAG: u64 = 5;
+const PAYLOAD_MASK: u64 = (1 << KIND_SHIFT) - 1;
+/// Numbers that JavaScript can hold exactly.
+const NUMBER_BITS: u32 = 53;
 
 /// user_data of requests that Rust makes for itself; their completions are dropped.
 pub const INTERNAL: u64 = KIND_INTERNAL << KIND_SHIFT;
@@ -26,26 +34,23 @@ pub struct Entry {
     in_use: bool,
     /// There is something to release at the end.
     pub holds: bool,
+    /// One completion may cover several of the group's buffers.
+    pub bundles: bool,
     /// Provided-buffer group the operation takes buffers from.
     pub group: u16,
-    /// Arenas named by `addr` and `off`; the iovecs' arenas are in `vectors`.
-    pub pins: [u16; 2],
+    /// Arenas named by `addr`, `off` and `addr3`; those that lists name are in `lists`.
+    pub pins: [u16; 3],
     generation: u32,
     /// Chosen by JavaScript; a cancel request must name it, so that it cannot hit a later operation.
     pub sequence: u32,
-    /// What its success does to the registered-files table.
-    pub file: FileEffect,
-    /// Iovecs, which the kernel may read until the end (SQPOLL, io-wq), and the arenas they name.
-    pub vectors: Option<Box<Vectors>>,
-}
-
-pub struct Vectors {
-    pub iovecs: Vec<libc::iovec>,
-    pub arenas: Vec<u16>,
+    /// What its success does to files and buffers.
+    pub effect: Effect,
+    /// What the kernel may read until the end (SQPOLL, io-wq), and the arenas that it names.
+    pub lists: Option<Box<Lists>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FileEffect {
+pub enum Effect {
     None,
     /// `res` is a new descriptor of the process.
     Descriptor,
@@ -55,6 +60,70 @@ pub enum FileEffect {
     FillAny,
     /// Empties this slot.
     Empty(u32),
+    /// Two new descriptors of the process stand in the list.
+    Pipe,
+    /// Fills this slot and the next.
+    FillPair(u32),
+    /// Fills the two slots that the list names afterwards.
+    FillAnyPair,
+    /// Puts the list's descriptors into slots from this one on.
+    Update(u32),
+    /// Puts the list's descriptors into slots that the list names afterwards.
+    UpdateAny,
+    /// So many buffers are on their way to this legacy group.
+    Provide(u16, u32),
+    /// Takes as many buffers as `res` says from this legacy group.
+    Remove(u16),
+}
+
+/// What a completion that belongs to no operation is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A number from another ring.
+    Message(u64),
+    /// A number from another ring that has put a file into a slot: this one, or the one in `res`.
+    FileMessage(u32, Option<u32>),
+    /// The kernel has let go of the resource that was registered with this number.
+    Tag(u64),
+}
+
+impl Event {
+    /// The user_data that arrives as this event; nothing for numbers that are too large.
+    pub fn user_data(self) -> Option<u64> {
+        let (kind, payload) = match self {
+            Event::Message(number) => (
+                KIND_MESSAGE,
+                Some(number).filter(|number| *number >> NUMBER_BITS == 0)?,
+            ),
+            Event::Tag(number) => (
+                KIND_TAG,
+                Some(number).filter(|number| *number >> NUMBER_BITS == 0)?,
+            ),
+            Event::FileMessage(number, slot) => {
+                let slot = slot.map_or(0, |slot| u64::from(slot) + 1);
+                (
+                    KIND_FILE_MESSAGE,
+                    Some(slot << 32).filter(|slot| slot >> KIND_SHIFT == 0)? | u64::from(number),
+                )
+            }
+        };
+        Some(kind << KIND_SHIFT | payload)
+    }
+
+    /// Numbers of more than 53 bits come from no ring of this package; they lose what is above.
+    pub fn of(user_data: u64) -> Option<Event> {
+        let payload = user_data & PAYLOAD_MASK;
+        let number = payload & ((1 << NUMBER_BITS) - 1);
+        match user_data >> KIND_SHIFT {
+            KIND_MESSAGE => Some(Event::Message(number)),
+            KIND_TAG => Some(Event::Tag(number)),
+            KIND_FILE_MESSAGE => Some(Event::FileMessage(
+                payload as u32,
+                ((payload >> 32) as u32).checked_sub(1),
+            )),
+            _ => None,
+        }
+    }
 }
 
 impl Entry {
@@ -62,12 +131,13 @@ impl Entry {
         Entry {
             in_use: false,
             holds: false,
+            bundles: false,
             group: NO_GROUP,
-            pins: [NO_ARENA; 2],
+            pins: [NO_ARENA; 3],
             generation: 0,
             sequence: 0,
-            file: FileEffect::None,
-            vectors: None,
+            effect: Effect::None,
+            lists: None,
         }
     }
 }
@@ -136,12 +206,6 @@ impl InFlight {
         }
     }
 
-    pub fn vectors(&self, index: u32) -> Option<&Vectors> {
-        self.entries
-            .get(index as usize)
-            .and_then(|entry| entry.vectors.as_deref())
-    }
-
     /// The user_data of every operation in flight.
     pub fn all(&self) -> impl Iterator<Item = u64> + '_ {
         let live = self.entries.iter().enumerate().filter(|(_, entry)| entry.in_use);
@@ -164,20 +228,20 @@ impl InFlight {
         let held = Held {
             pins: entry.pins,
             group: entry.group,
-            vectors: entry.vectors.take(),
+            lists: entry.lists.take(),
         };
         entry.holds = false;
-        entry.pins = [NO_ARENA; 2];
+        entry.pins = [NO_ARENA; 3];
         entry.group = NO_GROUP;
-        entry.file = FileEffect::None;
+        entry.effect = Effect::None;
         Some(held)
     }
 }
 
 pub struct Held {
-    pub pins: [u16; 2],
+    pub pins: [u16; 3],
     pub group: u16,
-    pub vectors: Option<Box<Vectors>>,
+    pub lists: Option<Box<Lists>>,
 }
 
 #[cfg(test)]

@@ -6,10 +6,14 @@
 
 pub mod arenas;
 pub mod bufring;
+mod effects;
 pub mod files;
 pub mod inflight;
+pub mod legacy;
+pub mod lists;
 pub mod memory;
 pub mod ops;
+pub mod raw;
 pub mod register;
 pub mod reject;
 pub mod relocate;

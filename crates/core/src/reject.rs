@@ -28,9 +28,15 @@ pub enum Reject {
     ChainBroken = 11,
     /// The ring was closed before the operation was submitted.
     Closed = 12,
+    /// A raw field, or a block of memory that it names, holds what could be an address.
+    CouldBeAddress = 13,
+    /// The operation takes an entry of 128 bytes, and the ring's have 64.
+    NeedsLargeEntry = 14,
+    /// The advice would take pages away that the kernel has registered.
+    Registered = 15,
 }
 
-pub const REJECTS: [(&str, Reject); 12] = [
+pub const REJECTS: [(&str, Reject); 15] = [
     ("unknownOperation", Reject::UnknownOperation),
     ("unsupportedOperation", Reject::UnsupportedOperation),
     ("badField", Reject::BadField),
@@ -43,4 +49,7 @@ pub const REJECTS: [(&str, Reject); 12] = [
     ("badIndex", Reject::BadIndex),
     ("chainBroken", Reject::ChainBroken),
     ("closed", Reject::Closed),
+    ("couldBeAddress", Reject::CouldBeAddress),
+    ("needsLargeEntry", Reject::NeedsLargeEntry),
+    ("registered", Reject::Registered),
 ];

@@ -4,11 +4,14 @@
 use crate::arenas::{Arenas, Range, arena_index};
 use crate::bufring::BufferGroups;
 use crate::files::FileTable;
-use crate::inflight::{FileEffect, Held, InFlight, NO_ARENA, NO_GROUP, Vectors};
-use crate::ops::{self, Fd, FileIndex, OpSpec, ResultKind, Size, Wide};
+use crate::inflight::{Effect, Event, InFlight, NO_ARENA, NO_GROUP};
+use crate::legacy::LegacyGroups;
+use crate::lists::{self, Built, Lists};
+use crate::ops::{self, BufferSelect, Fd, FileIndex, GroupEffect, OpSpec, Size, Wide};
+use crate::raw;
 use crate::reject::Reject;
-use crate::shared::{CompletionRecord, EXTRA_IS_FD, RECORD_WORDS};
-use io_uring::cqueue;
+use crate::shared::RECORD_WORDS;
+use std::collections::HashMap;
 
 /// IOSQE_* (io_uring_enter(2)). CQE_SKIP_SUCCESS is not allowed: without a completion the
 /// in-flight entry and its pins would never be freed.
@@ -19,9 +22,9 @@ pub const SQE_BUFFER_SELECT: u32 = 1 << 5;
 const SQE_ALLOWED: u32 = 0b0011_1111;
 
 /// IORING_FILE_INDEX_ALLOC.
-const FILE_INDEX_ALLOC: u32 = u32::MAX;
-/// IOV_MAX, UIO_MAXIOV in the kernel.
-const IOVECS_MAX: u32 = 1024;
+pub(crate) const FILE_INDEX_ALLOC: u32 = u32::MAX;
+/// READV_FIXED came with 6.15, as did registered buffers for SENDMSG_ZC, of which there is no probe of its own.
+const READV_FIXED: usize = 60;
 
 pub type Words = [u32; RECORD_WORDS];
 
@@ -31,34 +34,56 @@ pub struct Tables {
     pub arenas: Arenas,
     pub files: Option<FileTable>,
     pub groups: BufferGroups,
+    pub legacy: LegacyGroups,
     pub in_flight: InFlight,
+    /// The two ends of pipes, by the index of their operation: for those that nobody will ever read.
+    pub pipes: HashMap<u32, [i32; 2]>,
+    /// The queue has entries of 128 bytes.
+    pub large_entries: bool,
 }
 
-/// The `addr` field after relocation.
-struct Address {
+/// One of the wide fields after relocation.
+struct Field {
     value: u64,
     pin: u16,
-    /// The opcode and buffer index to use instead, when the memory is registered.
-    fixed: Option<(u8, u16)>,
-    vectors: Option<Box<Vectors>>,
+    /// The registered arena that it lies in.
+    fixed: Option<u16>,
+    lists: Option<Box<Lists>>,
 }
 
-impl Address {
-    fn plain(value: u64) -> Address {
-        Address {
+impl Field {
+    fn plain(value: u64) -> Field {
+        Field {
             value,
             pin: NO_ARENA,
             fixed: None,
-            vectors: None,
+            lists: None,
         }
     }
 
-    fn memory(range: Range) -> Address {
-        Address {
+    fn memory(range: Range) -> Field {
+        Field {
             value: range.address,
             pin: range.arena,
-            fixed: None,
-            vectors: None,
+            fixed: range.registered.then_some(range.arena),
+            lists: None,
+        }
+    }
+
+    fn built(built: Built) -> Field {
+        Field {
+            value: built.address,
+            pin: built.described_in,
+            fixed: built.fixed,
+            lists: Some(built.lists),
+        }
+    }
+
+    fn insist_on_registered(self) -> Result<Field, Reject> {
+        if self.fixed.is_some() {
+            Ok(self)
+        } else {
+            Err(Reject::NotRegistered)
         }
     }
 }
@@ -73,13 +98,13 @@ pub struct Relocated {
     user_data: u64,
     /// Buffer index or group, personality, file index.
     buffers: u64,
+    addr3: u64,
 }
 
 impl Relocated {
     /// The 64 bytes for the kernel.
     #[inline(always)]
     pub fn lanes(&self, record: &Words) -> [u64; 8] {
-        // The last two are refused unless they are zero (`check_bits`).
         [
             self.head,
             self.off,
@@ -87,7 +112,7 @@ impl Relocated {
             wide(record, 6),
             self.user_data,
             self.buffers,
-            0,
+            self.addr3,
             0,
         ]
     }
@@ -108,6 +133,7 @@ fn set_wide(words: &mut Words, at: usize, value: u64) {
 
 const OFF: usize = 2;
 const ADDR: usize = 4;
+const ADDR3: usize = 12;
 
 impl Tables {
     /// Checks and relocates one record, and enters it into the in-flight table. Changes nothing when it refuses.
@@ -124,19 +150,22 @@ impl Tables {
     #[inline(always)]
     pub fn relocate(&mut self, record: &Words, supported: &[bool; 256]) -> Result<Relocated, Reject> {
         let opcode = record[0] as u8;
-        let spec = ops::spec(opcode).ok_or(Reject::UnknownOperation)?;
         if !supported[usize::from(opcode)] {
-            return Err(Reject::UnsupportedOperation);
+            return Err(not_supported(opcode));
         }
+        let Some(row) = ops::spec(opcode) else {
+            return self.relocate_raw(record);
+        };
+        let spec = row.form(record).ok_or(Reject::BadField)?;
         let flags = record[0] >> 8 & 0xff;
         check_bits(spec, record, flags)?;
-        if !spec.names_nothing() {
-            return match self.relocate_transfer(spec, record, flags) {
+        if !(std::ptr::eq(row, spec) && row.names_nothing()) {
+            return match self.relocate_transfer(row, spec, record, flags) {
                 Some(relocated) => Ok(relocated),
-                None => self.relocate_names(spec, record, flags),
+                None => self.relocate_names(spec, record, flags, supported),
             };
         }
-        if wide(record, OFF) | wide(record, ADDR) | u64::from(record[11]) != 0
+        if wide(record, OFF) | wide(record, ADDR) | wide(record, ADDR3) != 0
             || !matches!(record[1], 0 | u32::MAX)
         {
             return Err(Reject::BadField);
@@ -148,18 +177,26 @@ impl Tables {
             address: 0,
             user_data,
             buffers: wide(record, 10),
+            addr3: 0,
         })
     }
 
     /// The short way of what is done most: bytes between a descriptor and one range of memory. Whatever is out of the
     /// ordinary, or wrong, is left to `relocate_names`.
     #[inline]
-    fn relocate_transfer(&mut self, spec: &OpSpec, record: &Words, flags: u32) -> Option<Relocated> {
+    fn relocate_transfer(
+        &mut self,
+        row: &OpSpec,
+        spec: &OpSpec,
+        record: &Words,
+        flags: u32,
+    ) -> Option<Relocated> {
         let off = wide(record, OFF);
-        let is_ordinary = matches!(spec.addr, Wide::Memory(Size::Len))
+        let is_ordinary = row.is_transfer()
+            && spec.addr == Wide::Memory(Size::Len)
             && flags & (SQE_BUFFER_SELECT | SQE_FIXED_FILE) == 0
             && (off == 0 || spec.off == Wide::Scalar)
-            && record[11] == 0;
+            && u64::from(record[11]) | wide(record, ADDR3) == 0;
         if !is_ordinary {
             return None;
         }
@@ -167,7 +204,7 @@ impl Tables {
         let arena = arena_index(record[ADDR + 1]);
         let (entry, user_data) = self.in_flight.insert(record[8], record[9]).ok()?;
         entry.holds = true;
-        entry.pins = [arena, NO_ARENA];
+        entry.pins[0] = arena;
         self.arenas.pin(arena);
         let (opcode, buffer_index) = match spec.fixed_form {
             Some(fixed) if self.arenas.is_registered(arena) => (fixed, arena),
@@ -181,282 +218,303 @@ impl Tables {
             address: address.get(),
             user_data,
             buffers,
+            addr3: 0,
         })
     }
 
     #[inline(never)]
-    fn relocate_names(&mut self, spec: &OpSpec, record: &Words, flags: u32) -> Result<Relocated, Reject> {
-        let fd = self.fd(spec, record, flags)?;
-        let (off, off_pin) = self.off(spec, record)?;
-        let selects = flags & SQE_BUFFER_SELECT != 0;
-        let group = if selects { record[10] as u16 } else { NO_GROUP };
-        let address = self.address(spec, record, flags)?;
-        let (opcode, buffer_index) = match address.fixed {
-            Some((opcode, index)) => (opcode, u32::from(index)),
-            None => (record[0] as u8, record[10] & 0xffff),
+    fn relocate_names(
+        &mut self,
+        spec: &OpSpec,
+        record: &Words,
+        flags: u32,
+        supported: &[bool; 256],
+    ) -> Result<Relocated, Reject> {
+        let named = self.resolve(spec, record, flags)?;
+        let (head, buffer_index) = fixed_form(spec, record, &named.addr, supported);
+        let group = if flags & SQE_BUFFER_SELECT != 0 {
+            record[10] as u16
+        } else {
+            NO_GROUP
         };
-        let (file_index, file) = self.begin_file_effect(spec, record[11])?;
-        if selects && let Err(reject) = self.groups.pin(group) {
-            self.end_file_effect(file, false, 0);
-            return Err(reject);
-        }
-        let index = record[8];
-        let user_data = match self.in_flight.insert(index, record[9]) {
-            Ok((entry, user_data)) => {
-                entry.holds = true;
-                entry.pins = [address.pin, off_pin];
-                entry.group = group;
-                entry.file = file;
-                entry.vectors = address.vectors;
-                user_data
-            }
-            Err(reject) => {
-                if selects {
-                    self.groups.unpin(group);
-                }
-                self.end_file_effect(file, false, 0);
-                return Err(reject);
-            }
+        let pins = [named.addr.pin, named.off.pin, named.addr3.pin];
+        let bundles = group != NO_GROUP && record[0] >> 16 & u32::from(ops::BUNDLE) != 0;
+        let (user_data, effect) = self.enter(
+            record,
+            pins,
+            (group, bundles),
+            named.addr.lists,
+            |tables, lists| tables.begin_effect(spec, record, named.addr.pin, lists),
+        )?;
+        let file_index = match effect {
+            Effect::Empty(slot) => slot + 1,
+            _ => named.file_index,
         };
-        for pin in [address.pin, off_pin] {
-            if pin != NO_ARENA {
-                self.arenas.pin(pin);
-            }
-        }
-        if spec.addr == Wide::Iovecs {
-            self.pin_vectors(index);
-        }
-        let head = pair(record[0] & !0xff | u32::from(opcode), fd);
-        let buffers = pair(record[10] & !0xffff | buffer_index, file_index);
+        let by_index = spec.addr == Wide::RegisteredIndex;
         Ok(Relocated {
-            head,
-            off,
-            address: address.value,
+            head: pair(head, named.fd),
+            off: named.off.value,
+            address: if by_index { 0 } else { named.addr.value },
             user_data,
-            buffers,
+            buffers: pair(record[10] & !0xffff | buffer_index, file_index),
+            addr3: named.addr3.value,
         })
     }
 
-    fn pin_vectors(&mut self, index: u32) {
-        if let Some(vectors) = self.in_flight.vectors(index) {
-            for arena in &vectors.arenas {
-                self.arenas.pin(*arena);
-            }
+    /// Enters an operation into the in-flight table with what it holds; changes nothing if it is refused.
+    fn enter(
+        &mut self,
+        record: &Words,
+        pins: [u16; 3],
+        (group, bundles): (u16, bool),
+        mut lists: Option<Box<Lists>>,
+        begin: impl FnOnce(&mut Tables, Option<&mut Lists>) -> Result<Effect, Reject>,
+    ) -> Result<(u64, Effect), Reject> {
+        let index = record[8];
+        let (_, user_data) = self.in_flight.insert(index, record[9])?;
+        if group != NO_GROUP
+            && let Err(reject) = self.pin_group(group)
+        {
+            self.in_flight.remove(index);
+            return Err(reject);
         }
+        let effect = match begin(self, lists.as_deref_mut()) {
+            Ok(effect) => effect,
+            Err(reject) => {
+                self.unpin_group(group);
+                self.in_flight.remove(index);
+                return Err(reject);
+            }
+        };
+        let named = lists.iter().flat_map(|lists| lists.arenas.iter());
+        for arena in pins.iter().filter(|pin| **pin != NO_ARENA).chain(named) {
+            self.arenas.pin(*arena);
+        }
+        if let Some((_, entry)) = self.in_flight.find(user_data) {
+            entry.holds = true;
+            entry.pins = pins;
+            entry.group = group;
+            entry.bundles = bundles;
+            entry.effect = effect;
+            entry.lists = lists;
+        }
+        Ok((user_data, effect))
+    }
+
+    #[cold]
+    fn relocate_raw(&mut self, record: &Words) -> Result<Relocated, Reject> {
+        let flags = record[0] >> 8 & 0xff;
+        if flags & !SQE_ALLOWED != 0 {
+            return Err(Reject::BadField);
+        }
+        let fd = if flags & SQE_FIXED_FILE != 0 {
+            self.slot(record[1])?
+        } else {
+            record[1]
+        };
+        let fields = raw::fields(&self.arenas, record)?;
+        let selects = flags & SQE_BUFFER_SELECT != 0;
+        let group = if selects { record[10] as u16 } else { NO_GROUP };
+        let (user_data, _) = self.enter(
+            record,
+            fields.described_in,
+            (group, false),
+            fields.lists,
+            |_, _| Ok(Effect::None),
+        )?;
+        Ok(Relocated {
+            head: pair(record[0], fd),
+            off: fields.off,
+            address: fields.addr,
+            user_data,
+            buffers: wide(record, 10),
+            addr3: fields.addr3,
+        })
+    }
+
+    /// What the fields of a record name. Changes nothing.
+    fn resolve(&self, spec: &OpSpec, record: &Words, flags: u32) -> Result<Named, Reject> {
+        if spec.large && !self.large_entries {
+            return Err(Reject::NeedsLargeEntry);
+        }
+        if spec.check.is_some_and(|check| !check(record)) {
+            return Err(Reject::BadField);
+        }
+        let fd = self.fd(spec, record, flags)?;
+        let off = self.field(spec, spec.off, record, OFF, flags)?;
+        let addr = self.field(spec, spec.addr, record, ADDR, flags)?;
+        let addr3 = self.field(spec, spec.addr3, record, ADDR3, flags)?;
+        if spec.opcode == ops::MADVISE && addr.fixed.is_some() && ops::drops_pages(record) {
+            return Err(Reject::Registered);
+        }
+        Ok(Named {
+            fd,
+            off,
+            addr,
+            addr3,
+            file_index: self.file_index(spec, record)?,
+        })
+    }
+
+    fn slot(&self, handle: u32) -> Result<u32, Reject> {
+        self.files.as_ref().ok_or(Reject::StaleFile)?.resolve(handle)
     }
 
     fn fd(&self, spec: &OpSpec, record: &Words, flags: u32) -> Result<u32, Reject> {
-        let fixed = match spec.fd {
+        let is_slot = match spec.fd {
             Fd::File => flags & SQE_FIXED_FILE != 0,
-            Fd::CancelKey => record[7] & ops::CANCEL_FD_FIXED != 0,
-            Fd::None | Fd::Directory => false,
+            Fd::Slot if flags & SQE_FIXED_FILE == 0 => return Err(Reject::BadField),
+            Fd::Slot => true,
+            Fd::ByFlag(bit) => record[7] & bit != 0,
+            Fd::None | Fd::Descriptor | Fd::Number => false,
         };
-        if fixed {
-            return self.files.as_ref().ok_or(Reject::StaleFile)?.resolve(record[1]);
+        if is_slot {
+            return self.slot(record[1]);
         }
-        let unused = spec.fd == Fd::None && !matches!(record[1], 0 | u32::MAX);
-        if unused {
+        if spec.fd == Fd::None && !matches!(record[1], 0 | u32::MAX) {
             Err(Reject::BadField)
         } else {
             Ok(record[1])
         }
     }
 
-    fn off(&self, spec: &OpSpec, record: &Words) -> Result<(u64, u16), Reject> {
-        match spec.off {
-            Wide::Scalar => Ok((wide(record, OFF), NO_ARENA)),
-            Wide::Memory(Size::Const(size_bytes)) => {
-                let range = self.arenas.resolve(record[OFF + 1], record[OFF], size_bytes)?;
-                Ok((range.address, range.arena))
-            }
-            // No operation has any other kind of memory here.
-            _ if wide(record, OFF) == 0 => Ok((0, NO_ARENA)),
-            _ => Err(Reject::BadField),
+    fn file_index(&self, spec: &OpSpec, record: &Words) -> Result<u32, Reject> {
+        match spec.file_index {
+            FileIndex::Scalar(bits) if record[11] & !bits != 0 => Err(Reject::BadField),
+            FileIndex::Source if record[7] & ops::SPLICE_F_FD_IN_FIXED != 0 => self.slot(record[11]),
+            _ => Ok(record[11]),
         }
     }
 
-    fn address(&self, spec: &OpSpec, record: &Words, flags: u32) -> Result<Address, Reject> {
-        let (offset, handle, len) = (record[ADDR], record[ADDR + 1], record[6]);
-        let nothing = wide(record, ADDR) == 0;
-        if flags & SQE_BUFFER_SELECT != 0 {
-            return if nothing {
-                Ok(Address::plain(0))
-            } else {
-                Err(Reject::BadField)
-            };
-        }
-        match spec.addr {
-            Wide::Scalar => Ok(Address::plain(wide(record, ADDR))),
-            Wide::Zero if nothing => Ok(Address::plain(0)),
+    /// One of the wide fields; `at` is its place in the record.
+    fn field(
+        &self,
+        spec: &OpSpec,
+        kind: Wide,
+        record: &Words,
+        at: usize,
+        flags: u32,
+    ) -> Result<Field, Reject> {
+        let (low, high, is_nothing) = (record[at], record[at + 1], wide(record, at) == 0);
+        let selects = flags & SQE_BUFFER_SELECT != 0;
+        let place = (high, low);
+        let memory = |size: Size| {
+            let size_bytes = size_of(size, record)?;
+            self.arenas.resolve(high, low, size_bytes).map(Field::memory)
+        };
+        match kind {
+            Wide::Scalar => Ok(Field::plain(wide(record, at))),
+            Wide::Zero | Wide::Optional(_) if is_nothing => Ok(Field::plain(0)),
             Wide::Zero => Err(Reject::BadField),
+            // The kernel takes the memory from the group.
+            Wide::Memory(Size::Len) if selects && at == ADDR && is_nothing => Ok(Field::plain(0)),
+            Wide::Memory(Size::Len) if selects && at == ADDR => Err(Reject::BadField),
             // An empty datagram names no memory.
-            Wide::Memory(Size::Len) if len == 0 && nothing => Ok(Address::plain(0)),
-            Wide::Memory(size) => {
-                let size_bytes = if let Size::Const(bytes) = size { bytes } else { len };
-                let range = self.arenas.resolve(handle, offset, size_bytes)?;
-                let mut address = Address::memory(range);
-                address.fixed = spec
-                    .fixed_form
-                    .filter(|_| range.registered)
-                    .map(|opcode| (opcode, range.arena));
-                Ok(address)
+            Wide::Memory(Size::Len) if record[6] == 0 && is_nothing && spec.check.is_none() => {
+                Ok(Field::plain(0))
             }
-            Wide::RegisteredMemory => {
-                let range = self.arenas.resolve(handle, offset, len)?;
-                if !range.registered {
-                    return Err(Reject::NotRegistered);
-                }
-                let mut address = Address::memory(range);
-                address.fixed = Some((spec.opcode, range.arena));
-                Ok(address)
-            }
+            Wide::Memory(size) | Wide::Optional(size) => memory(size),
+            Wide::RegisteredMemory => memory(Size::Len)?.insist_on_registered(),
+            Wide::RegisteredIndex => memory(Size::Const(0))?.insist_on_registered(),
             // The mapping's guard page ends the string at the latest (memory.rs).
-            Wide::Path => Ok(Address::memory(self.arenas.resolve(handle, offset, 1)?)),
-            Wide::Iovecs => self.iovecs(handle, offset, len),
-            Wide::Target => self.target(record),
+            Wide::Path => memory(Size::Const(1)),
+            Wide::Iovecs => lists::iovecs(&self.arenas, place, record[6]).map(Field::built),
+            Wide::RegisteredIovecs => lists::iovecs(&self.arenas, place, record[6])
+                .map(Field::built)?
+                .insist_on_registered(),
+            Wide::Message(way) => lists::message(&self.arenas, place, way, selects).map(Field::built),
+            Wide::Futexes => lists::futexes(&self.arenas, place, record[6]).map(Field::built),
+            Wide::Descriptors => {
+                let count = if spec.file_index == FileIndex::Pair {
+                    2
+                } else {
+                    record[6]
+                };
+                lists::descriptors(&self.arenas, place, count).map(Field::built)
+            }
+            Wide::Target => self.target(spec, record).map(Field::plain),
+            Wide::Slot if high == 0 => self.slot(low).map(|slot| Field::plain(u64::from(slot))),
+            Wide::Slot => Err(Reject::BadField),
+            Wide::Message53 => message_data(spec, record).map(Field::plain),
         }
     }
 
-    fn target(&self, record: &Words) -> Result<Address, Reject> {
-        let by_other_key = record[7] & (ops::CANCEL_FD | ops::CANCEL_ANY | ops::CANCEL_OP) != 0;
+    fn target(&self, spec: &OpSpec, record: &Words) -> Result<u64, Reject> {
+        let other_keys = ops::CANCEL_FD | ops::CANCEL_ANY | ops::CANCEL_OP;
+        let by_other_key = spec.opcode == ops::ASYNC_CANCEL && record[7] & other_keys != 0;
         match (by_other_key, wide(record, ADDR)) {
-            (true, 0) => Ok(Address::plain(0)),
+            (true, 0) => Ok(0),
             (true, _) => Err(Reject::BadField),
-            (false, _) => Ok(Address::plain(
-                self.in_flight.target(record[ADDR], record[ADDR + 1]),
-            )),
+            (false, _) => Ok(self.in_flight.target(record[ADDR], record[ADDR + 1])),
         }
     }
+}
 
-    /// Reads `count` entries {offset, handle, length, 0} of 4 words each and builds the kernel's list from them,
-    /// in memory that JavaScript never sees.
-    fn iovecs(&self, handle: u32, offset: u32, count: u32) -> Result<Address, Reject> {
-        if count == 0 || count > IOVECS_MAX {
-            return Err(Reject::BadField);
+/// What the fields of a record name.
+struct Named {
+    fd: u32,
+    off: Field,
+    addr: Field,
+    addr3: Field,
+    file_index: u32,
+}
+
+fn size_of(size: Size, record: &Words) -> Result<u32, Reject> {
+    const EPOLL_EVENT_BYTES: u32 = std::mem::size_of::<libc::epoll_event>() as u32;
+    let size_bytes = match size {
+        Size::Len => Some(record[6]),
+        Size::Const(bytes) => Some(bytes),
+        Size::Off => Some(record[OFF]).filter(|_| record[OFF + 1] == 0),
+        Size::AddressLength => Some(record[11] & 0xffff),
+        Size::OptionLength => Some(record[11]),
+        Size::Buffers => record[1].checked_mul(record[6]),
+        Size::EpollEvents => record[6].checked_mul(EPOLL_EVENT_BYTES),
+    };
+    size_bytes.ok_or(Reject::BadField)
+}
+
+/// The user_data that the other ring will see.
+fn message_data(spec: &OpSpec, record: &Words) -> Result<u64, Reject> {
+    let number = wide(record, OFF);
+    let event = if spec.addr3 == Wide::Slot {
+        let number = u32::try_from(number).map_err(|_| Reject::BadField)?;
+        let slot = Some(record[11]).filter(|index| *index != FILE_INDEX_ALLOC);
+        Event::FileMessage(number, slot.map(|index| index.wrapping_sub(1)))
+    } else {
+        Event::Message(number)
+    };
+    event.user_data().ok_or(Reject::BadField)
+}
+
+/// Opcode, flags and priority, and the index of the buffer: memory that is registered makes the operation its fixed form.
+fn fixed_form(spec: &OpSpec, record: &Words, addr: &Field, supported: &[bool; 256]) -> (u32, u32) {
+    let (head, buffer_index) = (record[0], record[10] & 0xffff);
+    let Some(arena) = addr.fixed else {
+        return (head, buffer_index);
+    };
+    let is_list = matches!(spec.addr, Wide::Iovecs | Wide::Message(_));
+    let always = matches!(
+        spec.addr,
+        Wide::RegisteredMemory | Wide::RegisteredIovecs | Wide::RegisteredIndex
+    );
+    match spec.fixed_form {
+        Some(opcode) if supported[usize::from(opcode)] => {
+            (head & !0xff | u32::from(opcode), u32::from(arena))
         }
-        let list = self.arenas.resolve(handle, offset, count * 16)?;
-        let mut vectors = Box::new(Vectors {
-            iovecs: Vec::new(),
-            arenas: Vec::new(),
-        });
-        for at in 0..u64::from(count) {
-            // SAFETY: `list` covers `count` entries of 16 bytes in a live arena. Volatile, so that what is checked is
-            // what is used: another operation may be writing there.
-            let bytes = unsafe { ((list.address + at * 16) as *const [u8; 16]).read_volatile() };
-            let word =
-                |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-            let (offset, handle, length) = (word(0), word(4), word(8));
-            let range = self.arenas.resolve(handle, offset, length)?;
-            vectors.iovecs.push(libc::iovec {
-                iov_base: range.address as *mut _,
-                iov_len: length as usize,
-            });
-            vectors.arenas.push(range.arena);
+        None if spec.fixed_flag != 0 && (!is_list || supported[READV_FIXED]) => {
+            (head | u32::from(spec.fixed_flag) << 16, u32::from(arena))
         }
-        let value = vectors.iovecs.as_ptr() as u64;
-        Ok(Address {
-            value,
-            pin: list.arena,
-            fixed: None,
-            vectors: Some(vectors),
-        })
+        _ if always => (head, u32::from(arena)),
+        _ => (head, buffer_index),
     }
+}
 
-    fn begin_file_effect(&mut self, spec: &OpSpec, file_index: u32) -> Result<(u32, FileEffect), Reject> {
-        match (spec.file_index, file_index) {
-            (_, 0) if spec.result == ResultKind::Descriptor => Ok((0, FileEffect::Descriptor)),
-            (_, 0) => Ok((0, FileEffect::None)),
-            (FileIndex::Zero, _) => Err(Reject::BadField),
-            (FileIndex::Destination, FILE_INDEX_ALLOC) => {
-                self.files.as_ref().ok_or(Reject::SlotUnavailable)?;
-                Ok((FILE_INDEX_ALLOC, FileEffect::FillAny))
-            }
-            (FileIndex::Destination, _) => {
-                let slot = file_index - 1;
-                self.files
-                    .as_mut()
-                    .ok_or(Reject::SlotUnavailable)?
-                    .begin_fill(slot)?;
-                Ok((file_index, FileEffect::Fill(slot)))
-            }
-            (FileIndex::Close, _) => {
-                let slot = self
-                    .files
-                    .as_mut()
-                    .ok_or(Reject::StaleFile)?
-                    .begin_empty(file_index - 1)?;
-                Ok((slot + 1, FileEffect::Empty(slot)))
-            }
-        }
-    }
-
-    /// What a completion does to the files table; answers the completion's `extra`.
-    fn end_file_effect(&mut self, effect: FileEffect, succeeded: bool, res: i32) -> u32 {
-        match (effect, &mut self.files) {
-            (FileEffect::Descriptor, _) if succeeded => EXTRA_IS_FD,
-            (FileEffect::Fill(slot), Some(files)) => files.end_fill(slot, succeeded) >> 20,
-            (FileEffect::FillAny, Some(files)) if succeeded => files.filled_by_kernel(res as u32) >> 20,
-            (FileEffect::Empty(slot), Some(files)) => {
-                files.end_empty(slot, succeeded);
-                0
-            }
-            _ => 0,
-        }
-    }
-
-    /// Takes back what `admit` did, for a record that will not be given to the kernel after all.
-    pub fn retract(&mut self, user_data: u64) {
-        if let Some((index, entry)) = self.in_flight.find(user_data) {
-            let file = entry.file;
-            self.end_file_effect(file, false, 0);
-            if let Some(held) = self.in_flight.remove(index) {
-                self.release(held);
-            }
-        }
-    }
-
-    /// What a completion of the kernel means to JavaScript; nothing if it belongs to no operation in flight.
-    #[inline]
-    pub fn complete(&mut self, user_data: u64, res: i32, flags: u32) -> Option<CompletionRecord> {
-        let (index, entry) = self.in_flight.find(user_data)?;
-        let mut extra = 0;
-        if entry.holds {
-            let (file, group) = (entry.file, entry.group);
-            if file != FileEffect::None {
-                extra = self.end_file_effect(file, res >= 0, res);
-            }
-            if let Some(id) = cqueue::buffer_select(flags) {
-                self.groups.lend(group, id);
-            }
-        }
-        if !cqueue::more(flags)
-            && let Some(held) = self.in_flight.remove(index)
-        {
-            self.release(held);
-        }
-        Some(CompletionRecord {
-            index,
-            res,
-            flags,
-            extra,
-        })
-    }
-
-    #[inline]
-    fn release(&mut self, held: Held) {
-        for pin in held.pins {
-            if pin != NO_ARENA {
-                self.arenas.unpin(pin);
-            }
-        }
-        if held.group != NO_GROUP {
-            self.groups.unpin(held.group);
-        }
-        if let Some(vectors) = held.vectors {
-            for arena in vectors.arenas {
-                self.arenas.unpin(arena);
-            }
-        }
+#[cold]
+fn not_supported(opcode: u8) -> Reject {
+    if ops::spec(opcode).is_some() {
+        Reject::UnsupportedOperation
+    } else {
+        Reject::UnknownOperation
     }
 }
 
@@ -468,14 +526,18 @@ fn check_bits(spec: &OpSpec, record: &Words, flags: u32) -> Result<(), Reject> {
         | ioprio & !u32::from(spec.ioprio)
         | record[6] & !spec.len
         | record[7] & !spec.op_flags
-        | record[12]
-        | record[13]
         | record[14]
         | record[15];
-    let file_flag =
-        flags & SQE_FIXED_FILE != 0 && (spec.fd != Fd::File || spec.file_index == FileIndex::Close);
-    let buffer_flag = flags & SQE_BUFFER_SELECT != 0 && !spec.buffer_select;
-    let buffer_index = flags & SQE_BUFFER_SELECT == 0 && record[10] & 0xffff != 0;
+    let takes_slot = matches!(spec.fd, Fd::File | Fd::Slot) && spec.file_index != FileIndex::Close;
+    let file_flag = flags & SQE_FIXED_FILE != 0 && !takes_slot;
+    let selects = flags & SQE_BUFFER_SELECT != 0;
+    let buffer_flag = match spec.buffer_select {
+        BufferSelect::No => selects,
+        BufferSelect::May => false,
+        BufferSelect::Must => !selects,
+    };
+    let has_group = selects || spec.group_effect != GroupEffect::None;
+    let buffer_index = !has_group && record[10] & 0xffff != 0;
     if unused != 0 || file_flag || buffer_flag || buffer_index {
         Err(Reject::BadField)
     } else {

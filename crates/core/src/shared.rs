@@ -56,6 +56,15 @@ pub const WORDS: [(&str, Word); 9] = [
 pub const EXTRA_IS_LOCAL: u32 = 1 << 30;
 /// `res` is a new file descriptor; teardown closes those that nobody read.
 pub const EXTRA_IS_FD: u32 = 1 << 31;
+/// The operation made a pipe; teardown closes both ends of one that nobody read.
+pub const EXTRA_IS_PIPE: u32 = 1 << 28;
+/// It belongs to no operation: a number from another ring, whose low 32 bits stand in the place of the index and the
+/// others in the low 21 of `extra`.
+pub const EXTRA_IS_EVENT: u32 = 1 << 29;
+/// That ring has put a file into the slot in `res`, whose generation stands in the low 16 bits.
+pub const EXTRA_IS_FILE_EVENT: u32 = 1 << 27;
+/// It is no message but the tag of a resource that the kernel has let go of.
+pub const EXTRA_IS_TAG_EVENT: u32 = 1 << 26;
 
 pub struct Shared {
     mapping: Arc<Mapping>,

@@ -4,7 +4,7 @@
 
 use crate::inflight::INTERNAL;
 use crate::ring::{Ring, is_busy};
-use crate::shared::{CompletionRecord, EXTRA_IS_FD};
+use crate::shared::{CompletionRecord, EXTRA_IS_FD, EXTRA_IS_PIPE};
 use io_uring::opcode;
 use std::io;
 use std::time::{Duration, Instant};
@@ -61,6 +61,15 @@ impl Ring {
                 break;
             };
             close_if_descriptor(completion);
+            if completion.extra & EXTRA_IS_PIPE != 0
+                && let Some(ends) = self.tables.pipes.remove(&completion.index)
+            {
+                // SAFETY: as in `close_if_descriptor`: nobody else knows these descriptors.
+                unsafe {
+                    libc::close(ends[0]);
+                    libc::close(ends[1]);
+                }
+            }
         }
     }
 

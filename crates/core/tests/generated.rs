@@ -3,16 +3,19 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use uring_core::ops::{Multishot, OPS, ResultKind};
+use uring_core::ops::{Multishot, ResultKind, all};
 use uring_core::reject::REJECTS;
-use uring_core::shared::{COMPLETION_WORDS, EXTRA_IS_LOCAL, RECORD_WORDS, RECYCLE_CAPACITY, WORDS};
+use uring_core::shared::{
+    COMPLETION_WORDS, EXTRA_IS_EVENT, EXTRA_IS_FILE_EVENT, EXTRA_IS_LOCAL, EXTRA_IS_TAG_EVENT, RECORD_WORDS,
+    RECYCLE_CAPACITY, WORDS,
+};
 
 const HEAD: &str = "// Written by crates/core/tests/generated.rs from the Rust tables; do not edit.\n\n";
 
 fn ops_module() -> String {
     let mut out = String::from(HEAD);
     out.push_str("/** Operation numbers, by name. */\nexport const Op = {\n");
-    for op in &OPS {
+    for op in all() {
         writeln!(out, "  {}: {},", op.name, op.opcode).unwrap();
     }
     out.push_str("} as const;\n\n");
@@ -20,10 +23,12 @@ fn ops_module() -> String {
     out.push_str("  readonly name: keyof typeof Op;\n");
     out.push_str("  /** First kernel that has it. */\n  readonly kernel: string;\n");
     out.push_str("  readonly result: 'nothing' | 'bytes' | 'count' | 'descriptor' | 'pollEvents';\n");
-    out.push_str("  readonly multishot: boolean;\n}\n\n");
+    out.push_str("  readonly multishot: boolean;\n");
+    out.push_str("  /** A second completion says when the kernel has let go of the memory. */\n");
+    out.push_str("  readonly notifies: boolean;\n}\n\n");
     out.push_str("/** Rows of the table of operations, by number. */\n");
     out.push_str("export const opInfo: Readonly<Record<number, OpInfo>> = {\n");
-    for op in &OPS {
+    for op in all() {
         let result = match op.result {
             ResultKind::Nothing => "nothing",
             ResultKind::Bytes => "bytes",
@@ -32,8 +37,9 @@ fn ops_module() -> String {
             ResultKind::PollEvents => "pollEvents",
         };
         let multishot = op.multishot != Multishot::Never;
+        let notifies = op.notifies;
         let row = format!(
-            "name: '{}', kernel: '{}', result: '{result}', multishot: {multishot}",
+            "name: '{}', kernel: '{}', result: '{result}', multishot: {multishot}, notifies: {notifies}",
             op.name, op.kernel
         );
         writeln!(out, "  {}: {{ {row} }},", op.opcode).unwrap();
@@ -61,6 +67,13 @@ fn abi_module() -> String {
     out.push_str("/** Bit of a completion record's fourth word: Rust made it, with the reason in the low 16 bits. */\n");
     writeln!(out, "export const EXTRA_IS_LOCAL = {EXTRA_IS_LOCAL};").unwrap();
     writeln!(out, "export const EXTRA_LOW_MASK = 0xffff;").unwrap();
+    out.push_str("/** It belongs to no operation: a message of another ring, one that put a file into a slot, or a tag. */\n");
+    writeln!(out, "export const EXTRA_IS_EVENT = {EXTRA_IS_EVENT};").unwrap();
+    writeln!(out, "export const EXTRA_IS_FILE_EVENT = {EXTRA_IS_FILE_EVENT};").unwrap();
+    writeln!(out, "export const EXTRA_IS_TAG_EVENT = {EXTRA_IS_TAG_EVENT};").unwrap();
+    out.push_str(
+        "/** Where an event's number has its upper 21 bits. */\nexport const EXTRA_NUMBER_MASK = 0x1fffff;\n",
+    );
     out
 }
 

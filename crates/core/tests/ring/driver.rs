@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use uring_core::arenas::NewArena;
-use uring_core::ops::OPS;
+use uring_core::ops::all;
 use uring_core::ring::Ring;
 use uring_core::setup::{Config, Sqpoll};
 use uring_core::shared::{CompletionRecord, RECORD_WORDS, Word};
@@ -33,7 +33,7 @@ pub fn sqpoll(idle_ms: u32) -> Config {
 
 /// A record with a name, a descriptor and an in-flight index; what else it needs is set by word.
 pub fn record(name: &str, fd: i32, index: u32) -> Record {
-    let spec = OPS.iter().find(|spec| spec.name == name).unwrap();
+    let spec = all().find(|spec| spec.name == name).unwrap();
     let mut record = [0; RECORD_WORDS];
     record[0] = u32::from(spec.opcode);
     record[1] = fd as u32;
