@@ -422,6 +422,7 @@ test('K28: nothing received is the end of the stream only when nothing more is t
 test('K29: the ring has the strongest flags that the kernel grants', async (t) => {
   await withRing({}, (ring) => {
     const weaker = new Set([
+      'CQSIZE',
       'SUBMIT_ALL',
       'SINGLE_ISSUER',
       'DEFER_TASKRUN',

@@ -15,6 +15,7 @@ use std::io;
 use std::rc::Rc;
 use uring_core::ring::Ring;
 use uring_core::setup::{Config, Sqpoll, TaskRun};
+use uring_core::uapi;
 
 /// Offsets into an arena have 32 bits; half of that is the most that V8 gives an ArrayBuffer on every Node from 20 on.
 const ARENA_BYTES_MAX: f64 = 2_147_483_648.0;
@@ -73,6 +74,7 @@ pub fn open(env: Env, options: OpenOptions) -> napi::Result<napi::Either<NativeR
         } else {
             TaskRun::Defer
         },
+        ..Config::default()
     };
     Ok(match Ring::open(&config) {
         Ok(ring) => napi::Either::A(NativeRing {
@@ -80,6 +82,14 @@ pub fn open(env: Env, options: OpenOptions) -> napi::Result<napi::Either<NativeR
         }),
         Err(error) => napi::Either::B(failed(&error)),
     })
+}
+
+fn flag_names(flags: u32) -> Vec<String> {
+    let names = uapi::SETUP_FLAGS.iter().enumerate();
+    names
+        .filter(|(bit, _)| flags & 1 << bit != 0)
+        .map(|(_, name)| (*name).to_owned())
+        .collect()
 }
 
 impl NativeRing {
@@ -130,7 +140,7 @@ impl NativeRing {
                 completions_offset,
                 recycle_offset,
                 completions: ring.shared().cq_capacity(),
-                setup_flags: ring.granted().iter().map(|flag| flag.name().to_owned()).collect(),
+                setup_flags: flag_names(ring.setup_flags()),
                 features: ring.features(),
                 operations: (0..=u8::MAX)
                     .filter(|op| ring.supports(*op))

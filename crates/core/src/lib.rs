@@ -1,24 +1,32 @@
 //! io_uring without JavaScript: everything that owns memory the kernel sees.
 //!
 //! The way of an operation: a record in `shared`, checked and relocated by `relocate` with the table in `ops`,
-//! entered into `inflight`, pushed and reaped by `ring`; what it names lives in `arenas`, `files` and `bufring`;
-//! `teardown` ends it all.
+//! entered into `inflight`, pushed by `staging` to the `queues`, submitted and reaped by `ring`; what it names lives in
+//! `arenas`, `files` and `bufring`; `teardown` ends it all.
 
 pub mod arenas;
 pub mod bufring;
 mod effects;
+pub mod enter;
 pub mod files;
 pub mod inflight;
 pub mod legacy;
 pub mod lists;
 pub mod memory;
 pub mod ops;
+pub mod queues;
 pub mod raw;
 pub mod register;
+mod register_ring;
 pub mod reject;
 pub mod relocate;
+mod resize;
 mod resources;
 pub mod ring;
+mod ring_memory;
 pub mod setup;
 pub mod shared;
+mod staging;
 mod teardown;
+pub mod uapi;
+mod wait;

@@ -106,20 +106,31 @@ struct ProbeOperation {
     reserved2: u32,
 }
 
-/// The registering side of one ring, named by its descriptor.
+/// The registering side of one ring, named by its descriptor or by its place in the thread's table of rings.
 #[derive(Clone, Copy)]
 pub struct Registrar {
     fd: RawFd,
+    /// Goes with every opcode.
+    modifier: u32,
 }
 
 impl Registrar {
     pub fn new(fd: RawFd) -> Registrar {
-        Registrar { fd }
+        Registrar { fd, modifier: 0 }
+    }
+
+    /// A ring that only this thread's table names (IORING_REGISTER_USE_REGISTERED_RING, 6.3).
+    pub fn of_registered(index: u32) -> Registrar {
+        Registrar {
+            fd: index as RawFd,
+            modifier: 1 << 31,
+        }
     }
 
     /// # Safety
     /// `argument` must be what `opcode` wants, `count` of them, and what it names must outlive the registration.
-    unsafe fn call<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {
+    pub(crate) unsafe fn call<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {
+        let opcode = opcode | self.modifier;
         // SAFETY: the kernel reads or writes what the caller vouches for, and checks the rest.
         let result = unsafe { libc::syscall(libc::SYS_io_uring_register, self.fd, opcode, argument, count) };
         u32::try_from(result).map_err(|_| io::Error::last_os_error())

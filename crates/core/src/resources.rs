@@ -6,7 +6,7 @@ use crate::files::FileTable;
 use crate::register::Registrar;
 use crate::ring::Ring;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 
 fn refused(errno: i32) -> io::Error {
     io::Error::from_raw_os_error(errno)
@@ -14,24 +14,21 @@ fn refused(errno: i32) -> io::Error {
 
 impl Ring {
     pub fn cq_entries(&self) -> u32 {
-        self.io.params().cq_entries()
+        self.queues.params().cq_entries
     }
 
+    /// The ring's descriptor; -1 if it has none (IORING_SETUP_REGISTERED_FD_ONLY).
     pub fn fd(&self) -> RawFd {
-        self.io.as_raw_fd()
+        self.entrance.fd()
     }
 
     pub fn registrar(&self) -> Registrar {
-        Registrar::new(self.fd())
+        self.entrance.registrar()
     }
 
     /// IORING_FEAT_* bits.
     pub fn features(&self) -> u32 {
-        const FEATURES_WORD: usize = 5;
-        let params = std::ptr::from_ref(self.io.params()).cast::<u32>();
-        // SAFETY: `Parameters` is repr(transparent) over struct io_uring_params, 120 bytes of u32 fields of which
-        // the sixth is `features` (include/uapi/linux/io_uring.h).
-        unsafe { params.add(FEATURES_WORD).read() }
+        self.queues.params().features
     }
 
     pub fn create_arena(&mut self, size_bytes: usize, register: bool) -> io::Result<NewArena> {

@@ -1,9 +1,16 @@
 //! Opening a ring: what the user asked for is required, what merely makes it faster is tried strongest first
 //! and dropped when the kernel says EINVAL. No decision is taken from a kernel version number.
 
-use io_uring::{Builder, IoUring};
+use crate::enter::Entrance;
+use crate::queues::Queues;
+use crate::ring_memory::{OwnMemory, RingMemory};
+use crate::uapi::{
+    self, Params, SETUP_COOP_TASKRUN as COOP_TASKRUN, SETUP_DEFER_TASKRUN as DEFER_TASKRUN,
+    SETUP_NO_SQARRAY as NO_SQARRAY, SETUP_SINGLE_ISSUER as SINGLE_ISSUER, SETUP_SUBMIT_ALL as SUBMIT_ALL,
+    SETUP_TASKRUN_FLAG as TASKRUN_FLAG,
+};
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 pub const ENTRIES_MAX: u32 = 32_768;
 pub const CQ_ENTRIES_MAX: u32 = 65_536;
@@ -17,6 +24,14 @@ pub struct Config {
     /// Ring whose worker pool to share.
     pub attach_to: Option<RawFd>,
     pub task_run: TaskRun,
+    /// IORING_SETUP_* that are not to be dropped.
+    pub required: u32,
+    /// IORING_SETUP_* that are not to be tried.
+    pub forbidden: u32,
+    /// Waits find their limits in registered memory (6.13).
+    pub registered_wait: bool,
+    /// Waits do not count as waits for a disk (6.15).
+    pub no_io_wait: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,105 +48,138 @@ pub enum TaskRun {
     Coop,
 }
 
-/// A setup flag that is granted or dropped by trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flag {
-    NoSqarray,
-    DeferTaskrun,
-    SingleIssuer,
-    CoopTaskrun,
-    TaskrunFlag,
-    SubmitAll,
-}
-
-impl Flag {
-    pub fn name(self) -> &'static str {
-        match self {
-            Flag::NoSqarray => "NO_SQARRAY",
-            Flag::DeferTaskrun => "DEFER_TASKRUN",
-            Flag::SingleIssuer => "SINGLE_ISSUER",
-            Flag::CoopTaskrun => "COOP_TASKRUN",
-            Flag::TaskrunFlag => "TASKRUN_FLAG",
-            Flag::SubmitAll => "SUBMIT_ALL",
-        }
-    }
-
-    fn set(self, builder: &mut Builder) {
-        match self {
-            Flag::NoSqarray => builder.setup_no_sqarray(),
-            Flag::DeferTaskrun => builder.setup_defer_taskrun(),
-            Flag::SingleIssuer => builder.setup_single_issuer(),
-            Flag::CoopTaskrun => builder.setup_coop_taskrun(),
-            Flag::TaskrunFlag => builder.setup_taskrun_flag(),
-            Flag::SubmitAll => builder.setup_submit_all(),
-        };
-    }
-}
-
 /// Sets of flags, strongest first; each loses the newest flag of the one before (first kernel in brackets).
-fn tiers(config: &Config) -> Vec<Vec<Flag>> {
-    use Flag::{CoopTaskrun, DeferTaskrun, NoSqarray, SingleIssuer, SubmitAll, TaskrunFlag};
+fn tiers(config: &Config) -> Vec<u32> {
+    let mut tiers = Vec::new();
     if config.sqpoll.is_some() {
         // SQPOLL excludes every form of TASKRUN (io_uring/io_uring.c, io_uring_sanitise_params).
-        return vec![
-            vec![SubmitAll, SingleIssuer, NoSqarray],
-            vec![SubmitAll, SingleIssuer],
-            vec![SubmitAll],
-            vec![],
-        ];
+        tiers.push(SUBMIT_ALL | SINGLE_ISSUER | NO_SQARRAY);
+        tiers.push(SUBMIT_ALL | SINGLE_ISSUER);
+        tiers.push(SUBMIT_ALL);
+        tiers.push(0);
+    } else {
+        // DEFER_TASKRUN needs SINGLE_ISSUER.
+        if config.task_run == TaskRun::Defer && config.forbidden & SINGLE_ISSUER == 0 {
+            tiers.push(SUBMIT_ALL | SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG | NO_SQARRAY); // 6.6
+            tiers.push(SUBMIT_ALL | SINGLE_ISSUER | DEFER_TASKRUN | TASKRUN_FLAG); // 6.1
+        }
+        tiers.push(SUBMIT_ALL | SINGLE_ISSUER | COOP_TASKRUN | TASKRUN_FLAG | NO_SQARRAY); // 6.6
+        tiers.push(SUBMIT_ALL | SINGLE_ISSUER | COOP_TASKRUN | TASKRUN_FLAG); // 6.0
+        tiers.push(SUBMIT_ALL | COOP_TASKRUN | TASKRUN_FLAG); // 5.19
+        tiers.push(SUBMIT_ALL); // 5.18
+        tiers.push(0);
     }
-    let mut tiers = Vec::new();
-    if config.task_run == TaskRun::Defer {
-        tiers.push(vec![
-            SubmitAll,
-            SingleIssuer,
-            DeferTaskrun,
-            TaskrunFlag,
-            NoSqarray,
-        ]); // 6.6
-        tiers.push(vec![SubmitAll, SingleIssuer, DeferTaskrun, TaskrunFlag]); // 6.1
+    for tier in &mut tiers {
+        *tier = *tier & !config.forbidden | config.required;
     }
-    tiers.push(vec![SubmitAll, SingleIssuer, CoopTaskrun, TaskrunFlag, NoSqarray]); // 6.6
-    tiers.push(vec![SubmitAll, SingleIssuer, CoopTaskrun, TaskrunFlag]); // 6.0
-    tiers.push(vec![SubmitAll, CoopTaskrun, TaskrunFlag]); // 5.19
-    tiers.push(vec![SubmitAll]); // 5.18
-    tiers.push(vec![]);
+    tiers.dedup();
     tiers
 }
 
-fn builder(config: &Config) -> Builder {
-    let mut builder = IoUring::builder();
-    builder.dontfork().setup_cqsize(config.cq_entries);
+fn params(config: &Config, flags: u32) -> Params {
+    let mut params = Params {
+        cq_entries: config.cq_entries,
+        flags: flags | uapi::SETUP_CQSIZE,
+        ..Params::default()
+    };
     if let Some(sqpoll) = config.sqpoll {
-        builder.setup_sqpoll(sqpoll.idle_ms);
+        params.flags |= uapi::SETUP_SQPOLL;
+        params.sq_thread_idle = sqpoll.idle_ms;
         if let Some(cpu) = sqpoll.cpu {
-            builder.setup_sqpoll_cpu(cpu);
+            params.flags |= uapi::SETUP_SQ_AFF;
+            params.sq_thread_cpu = cpu;
         }
     }
     if config.iopoll {
-        builder.setup_iopoll();
+        params.flags |= uapi::SETUP_IOPOLL;
     }
     if let Some(fd) = config.attach_to {
-        builder.setup_attach_wq(fd);
+        params.flags |= uapi::SETUP_ATTACH_WQ;
+        params.wq_fd = fd as u32;
     }
-    builder
+    if config.registered_wait {
+        // The memory can only be registered before the ring runs.
+        params.flags |= uapi::SETUP_R_DISABLED;
+    }
+    params
 }
 
-/// Opens a ring with the strongest set of flags that the kernel takes, and says which set that was.
-pub fn open(config: &Config) -> io::Result<(IoUring, Vec<Flag>)> {
+/// One io_uring_setup(2).
+fn set_up(entries: u32, mut params: Params) -> io::Result<(Entrance, Queues)> {
+    let own = if params.has(uapi::SETUP_NO_MMAP) {
+        // Larger sizes are refused, or with CLAMP reduced to these.
+        let sizes = (entries.min(ENTRIES_MAX), params.cq_entries.min(CQ_ENTRIES_MAX));
+        let memory = OwnMemory::new(sizes.0, sizes.1, params.flags)?;
+        memory.announce(&mut params);
+        Some(memory)
+    } else {
+        None
+    };
+    // SAFETY: the structure lives to the end of the call, and the memory it names as long as the ring.
+    let result = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, &raw mut params) };
+    let number = i32::try_from(result).unwrap_or(-1);
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let entrance = if params.has(uapi::SETUP_REGISTERED_FD_ONLY) {
+        Entrance::registered_only(number as u32)
+    } else {
+        // SAFETY: a new descriptor, owned from here on.
+        Entrance::new(unsafe { OwnedFd::from_raw_fd(number) })
+    };
+    let memory = match own {
+        Some(memory) => RingMemory::own(memory, &params),
+        None => RingMemory::map(entrance.fd(), &params)?,
+    };
+    Ok((entrance, Queues::new(memory, params)))
+}
+
+/// Opens a ring with the strongest set of flags that the kernel takes.
+pub fn open(config: &Config) -> io::Result<(Entrance, Queues)> {
     let mut refused = io::Error::from_raw_os_error(libc::EINVAL);
     for flags in tiers(config) {
-        let mut builder = builder(config);
-        for flag in &flags {
-            flag.set(&mut builder);
-        }
-        match builder.build(config.entries) {
-            Ok(ring) => return Ok((ring, flags)),
+        match set_up(config.entries, params(config, flags)) {
+            Ok((mut entrance, queues)) => {
+                entrance.set_io_wait(!config.no_io_wait);
+                if config.registered_wait {
+                    entrance.register_wait_region()?;
+                }
+                return Ok((entrance, queues));
+            }
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => refused = error,
             Err(error) => return Err(error),
         }
     }
     Err(refused)
+}
+
+/// What a flag cannot be without.
+fn needed_by(flag: u32) -> u32 {
+    match flag {
+        uapi::SETUP_HYBRID_IOPOLL => uapi::SETUP_IOPOLL,
+        uapi::SETUP_REGISTERED_FD_ONLY => uapi::SETUP_NO_MMAP,
+        uapi::SETUP_SQ_REWIND => NO_SQARRAY,
+        TASKRUN_FLAG => COOP_TASKRUN,
+        DEFER_TASKRUN => SINGLE_ISSUER,
+        _ => 0,
+    }
+}
+
+/// Of the flags asked for, those that this kernel refuses even when nothing stands against them.
+pub fn unknown_flags(asked: u32) -> u32 {
+    // These have been there from the first kernels on, and need a descriptor or a CPU to try.
+    const ALWAYS: u32 = uapi::SETUP_SQPOLL | uapi::SETUP_SQ_AFF | uapi::SETUP_ATTACH_WQ | uapi::SETUP_CQSIZE;
+    let bits = (0..uapi::SETUP_FLAGS.len()).map(|bit| 1u32 << bit);
+    let unknown = bits.filter(|flag| {
+        let config = Config {
+            entries: 2,
+            cq_entries: 4,
+            ..Config::default()
+        };
+        let refused = || set_up(config.entries, params(&config, flag | needed_by(*flag))).err();
+        asked & !ALWAYS & flag != 0 && refused().is_some_and(|e| e.raw_os_error() == Some(libc::EINVAL))
+    });
+    unknown.fold(0, |all, flag| all | flag)
 }
 
 #[cfg(test)]
@@ -146,10 +194,23 @@ mod tests {
                 ..Config::default()
             };
             let tiers = tiers(&config);
-            assert!(tiers.last().is_some_and(Vec::is_empty));
+            assert_eq!(tiers.last(), Some(&0));
             for pair in tiers.windows(2) {
                 assert_ne!(pair[0], pair[1]);
             }
+        }
+    }
+
+    #[test]
+    fn every_tier_has_what_is_required_and_none_what_is_forbidden() {
+        let config = Config {
+            required: uapi::SETUP_CQE32 | NO_SQARRAY,
+            forbidden: SINGLE_ISSUER | SUBMIT_ALL,
+            ..Config::default()
+        };
+        for tier in tiers(&config) {
+            assert_eq!(tier & config.required, config.required);
+            assert_eq!(tier & (config.forbidden | DEFER_TASKRUN), 0);
         }
     }
 
@@ -172,7 +233,7 @@ mod tests {
             cq_entries: 4,
             ..Config::default()
         };
-        let (ring, _) = open(&config).unwrap();
-        assert_eq!((ring.params().sq_entries(), ring.params().cq_entries()), (1, 4));
+        let (_entrance, queues) = open(&config).unwrap();
+        assert_eq!((queues.params().sq_entries, queues.params().cq_entries), (1, 4));
     }
 }

@@ -10,7 +10,10 @@ use std::io;
 use std::sync::Arc;
 
 pub const RECORD_WORDS: usize = 16;
+/// Words of a completion record: index, result, flags, extra.
 pub const COMPLETION_WORDS: usize = 4;
+/// In a ring whose completions may be large the kernel's two 64-bit words follow.
+pub const LARGE_COMPLETION_WORDS: usize = 8;
 const CONTROL_WORDS: usize = 64;
 /// Provided buffers that can be given back between two native calls; JavaScript flushes at the limit.
 pub const RECYCLE_CAPACITY: usize = 4096;
@@ -68,6 +71,8 @@ pub const EXTRA_IS_TAG_EVENT: u32 = 1 << 26;
 
 pub struct Shared {
     mapping: Arc<Mapping>,
+    /// Completion records have room for the extra words of large completions.
+    is_large: bool,
     sq_mask: u32,
     cq_mask: u32,
     sq_offset: usize,
@@ -83,16 +88,44 @@ pub struct CompletionRecord {
     pub extra: u32,
 }
 
+/// A completion record, and what a large completion says besides (IORING_SETUP_CQE32, CQE_MIXED).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LargeRecord {
+    pub record: CompletionRecord,
+    pub extra: [u64; 2],
+}
+
+impl From<CompletionRecord> for LargeRecord {
+    fn from(record: CompletionRecord) -> LargeRecord {
+        LargeRecord {
+            record,
+            extra: [0; 2],
+        }
+    }
+}
+
+/// As the block has them.
+type RecordWords = [u32; COMPLETION_WORDS];
+type LargeRecordWords = (RecordWords, [u64; 2]);
+
+const _: () = assert!(size_of::<LargeRecordWords>() == LARGE_COMPLETION_WORDS * 4);
+
 impl Shared {
     /// Both capacities are powers of two.
-    pub fn new(sq_entries: u32, cq_entries: u32) -> io::Result<Shared> {
+    pub fn new(sq_entries: u32, cq_entries: u32, is_large: bool) -> io::Result<Shared> {
         assert!(sq_entries.is_power_of_two() && cq_entries.is_power_of_two());
+        let completion_words = if is_large {
+            LARGE_COMPLETION_WORDS
+        } else {
+            COMPLETION_WORDS
+        };
         let sq_offset = CONTROL_WORDS * 4;
         let cq_offset = sq_offset + sq_entries as usize * RECORD_WORDS * 4;
-        let recycle_offset = cq_offset + cq_entries as usize * COMPLETION_WORDS * 4;
+        let recycle_offset = cq_offset + cq_entries as usize * completion_words * 4;
         let mapping = Arc::new(Mapping::new(recycle_offset + RECYCLE_CAPACITY * 4)?);
         Ok(Shared {
             mapping,
+            is_large,
             sq_mask: sq_entries - 1,
             cq_mask: cq_entries - 1,
             sq_offset,
@@ -120,6 +153,11 @@ impl Shared {
 
     pub fn cq_capacity(&self) -> u32 {
         self.cq_mask + 1
+    }
+
+    /// Completion records have eight words and not four.
+    pub fn is_large(&self) -> bool {
+        self.is_large
     }
 
     fn word_pointer(&self, word: Word) -> *mut u32 {
@@ -186,33 +224,39 @@ impl Shared {
         self.cq_capacity() - self.unread()
     }
 
-    fn write_completion(&self, tail: u32, completion: CompletionRecord) {
-        let at = (tail & self.cq_mask) as usize;
-        let words = [
-            completion.index,
-            completion.res as u32,
-            completion.flags,
-            completion.extra,
-        ];
-        // SAFETY: masked into the completion records, which lie 16-byte aligned inside the mapping.
+    /// The record that a free-running count means.
+    ///
+    /// # Safety
+    /// `T` must be the kind of record that this block has.
+    unsafe fn completion_place<T>(&self, count: u32) -> *mut T {
+        let at = (count & self.cq_mask) as usize;
+        // SAFETY: masked into the completion records, which lie 64-byte aligned inside the mapping.
+        unsafe { self.mapping.start().add(self.cq_offset).cast::<T>().add(at) }
+    }
+
+    #[inline]
+    fn write_completion<const LARGE: bool>(&self, tail: u32, LargeRecord { record, extra }: LargeRecord) {
+        let words = [record.index, record.res as u32, record.flags, record.extra];
+        // SAFETY: `LARGE` is what this block is.
         unsafe {
-            self.mapping
-                .start()
-                .add(self.cq_offset)
-                .cast::<[u32; COMPLETION_WORDS]>()
-                .add(at)
-                .write(words);
+            if LARGE {
+                self.completion_place::<LargeRecordWords>(tail)
+                    .write((words, extra));
+            } else {
+                self.completion_place::<RecordWords>(tail).write(words);
+            }
         }
     }
 
-    /// Adds completion records while there is room and `next` has one.
+    /// Adds completion records while there is room and `next` has one. `LARGE` must be what the block is.
     #[inline]
-    pub fn push_completions(&self, mut next: impl FnMut() -> Option<CompletionRecord>) {
+    pub fn push_completions<const LARGE: bool>(&self, mut next: impl FnMut() -> Option<LargeRecord>) {
+        assert!(LARGE == self.is_large);
         let mut tail = self.get(Word::CqTail);
         let mut room = self.completion_room();
         while room > 0 {
             let Some(completion) = next() else { break };
-            self.write_completion(tail, completion);
+            self.write_completion::<LARGE>(tail, completion);
             tail = tail.wrapping_add(1);
             room -= 1;
         }
@@ -220,36 +264,51 @@ impl Shared {
     }
 
     /// Adds one completion record; the caller has checked `completion_room`.
-    pub fn push_completion(&self, completion: CompletionRecord) {
-        self.push_completions({
-            let mut completion = Some(completion);
-            move || completion.take()
-        });
+    pub fn push_completion(&self, completion: LargeRecord) {
+        let mut completion = Some(completion);
+        if self.is_large {
+            self.push_completions::<true>(|| completion.take());
+        } else {
+            self.push_completions::<false>(|| completion.take());
+        }
     }
 
-    /// Takes the oldest unread completion record; used when no JavaScript is left to read it.
-    pub fn pop_completion(&self) -> Option<CompletionRecord> {
+    /// Takes the oldest unread completion record, for when JavaScript does not.
+    pub fn pop_large_completion(&self) -> Option<LargeRecord> {
         if self.unread() == 0 {
             return None;
         }
         let head = self.get(Word::CqHead);
-        let at = (head & self.cq_mask) as usize;
-        // SAFETY: as in `push_completion`.
-        let words = unsafe {
-            self.mapping
-                .start()
-                .add(self.cq_offset)
-                .cast::<[u32; COMPLETION_WORDS]>()
-                .add(at)
-                .read()
+        // SAFETY: the kind of record is looked at, and any bits are one.
+        let (words, extra) = unsafe {
+            if self.is_large {
+                self.completion_place::<LargeRecordWords>(head).read()
+            } else {
+                (self.completion_place::<RecordWords>(head).read(), [0; 2])
+            }
         };
         self.set(Word::CqHead, head.wrapping_add(1));
-        Some(CompletionRecord {
+        let record = CompletionRecord {
             index: words[0],
             res: words[1] as i32,
             flags: words[2],
             extra: words[3],
-        })
+        };
+        Some(LargeRecord { record, extra })
+    }
+
+    /// As `pop_large_completion`, without the extra words.
+    pub fn pop_completion(&self) -> Option<CompletionRecord> {
+        self.pop_large_completion().map(|completion| completion.record)
+    }
+
+    /// Goes on where `older` was: its counts, and what JavaScript said in its control words.
+    pub fn continue_from(&self, older: &Shared) {
+        for (_, word) in WORDS {
+            self.set(word, older.get(word));
+        }
+        self.set(Word::SqTail, older.get(Word::SqHead));
+        self.set(Word::CqHead, older.get(Word::CqTail));
     }
 
     /// Hands every entry of the recycle list to `give_back` as (group, buffer id) and empties the list.
@@ -277,33 +336,37 @@ mod tests {
 
     #[test]
     fn completion_records_come_out_in_order_across_the_end_of_the_block() {
-        let shared = Shared::new(1, 4).unwrap();
-        for round in 0..10 {
-            for index in 0..4 {
-                assert_eq!(shared.completion_room(), 4 - index);
-                shared.push_completion(CompletionRecord {
+        for is_large in [false, true] {
+            let shared = Shared::new(1, 4, is_large).unwrap();
+            let completion = |round: i32, index: u32| LargeRecord {
+                record: CompletionRecord {
                     index,
                     res: -round,
                     flags: 3,
                     extra: 9,
-                });
+                },
+                extra: if is_large {
+                    [u64::from(index), u64::MAX]
+                } else {
+                    [0; 2]
+                },
+            };
+            for round in 0..10 {
+                for index in 0..4 {
+                    assert_eq!(shared.completion_room(), 4 - index);
+                    shared.push_completion(completion(round, index));
+                }
+                for index in 0..4 {
+                    assert_eq!(shared.pop_large_completion(), Some(completion(round, index)));
+                }
+                assert_eq!(shared.pop_completion(), None);
             }
-            for index in 0..4 {
-                let expected = CompletionRecord {
-                    index,
-                    res: -round,
-                    flags: 3,
-                    extra: 9,
-                };
-                assert_eq!(shared.pop_completion(), Some(expected));
-            }
-            assert_eq!(shared.pop_completion(), None);
         }
     }
 
     #[test]
     fn a_tail_that_makes_no_sense_is_bounded_by_the_capacity() {
-        let shared = Shared::new(8, 8).unwrap();
+        let shared = Shared::new(8, 8, false).unwrap();
         shared.set(Word::SqTail, u32::MAX);
         shared.set(Word::CqHead, 5);
         assert_eq!(shared.prepared(), 8);
@@ -313,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_taken_record_makes_room_for_the_next() {
-        let shared = Shared::new(2, 2).unwrap();
+        let shared = Shared::new(2, 2, false).unwrap();
         // SAFETY: the first submission record lies at offsets()[0] inside the mapping.
         unsafe {
             shared

@@ -3,9 +3,9 @@
 //! does not finish in time is leaked.
 
 use crate::inflight::INTERNAL;
+use crate::queues::Sqe;
 use crate::ring::{Ring, is_busy};
 use crate::shared::{CompletionRecord, EXTRA_IS_FD, EXTRA_IS_PIPE};
-use io_uring::opcode;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -40,13 +40,42 @@ impl Ring {
     fn cancel_one_by_one(&mut self) -> io::Result<()> {
         let targets: Vec<u64> = self.tables.in_flight.all().collect();
         for target in targets {
-            let cancel = opcode::AsyncCancel::new(target).build().user_data(INTERNAL);
-            if self.push_internal(&cancel).is_err() {
-                self.submit()?;
-                let _still_full = self.push_internal(&cancel);
-            }
+            self.push_cancel(cancel_request(target, 0))?;
         }
         self.submit().map(drop)
+    }
+
+    /// Asks the kernel to cancel everything; completions follow for whatever could be stopped.
+    pub fn cancel_all(&mut self) -> io::Result<()> {
+        const CANCEL_ANY: u32 = 1 << 2;
+        if self.in_flight() == 0 {
+            return Ok(());
+        }
+        self.push_cancel(cancel_request(0, CANCEL_ANY))?;
+        self.submit().map(drop)
+    }
+
+    fn push_cancel(&mut self, cancel: Sqe) -> io::Result<()> {
+        if self.queues.submission.room() == 0 {
+            // What is queued goes first.
+            self.submit()?;
+        }
+        // SAFETY: a cancel request names no memory.
+        let _still_full = unsafe { self.push_foreign(cancel) };
+        Ok(())
+    }
+
+    /// Queues an entry that did not come from the block; answers whether there was room.
+    ///
+    /// # Safety
+    /// What it points to must stay valid until its last completion.
+    pub unsafe fn push_foreign(&mut self, entry: Sqe) -> bool {
+        let has_room = self.queues.submission.room() > 0;
+        if has_room {
+            // SAFETY: as the caller says; the room was checked.
+            unsafe { self.queues.submission.push(&[entry]) };
+        }
+        has_room
     }
 
     pub fn is_closing(&self) -> bool {
@@ -94,6 +123,22 @@ impl Ring {
             }
         }
     }
+}
+
+/// IORING_OP_ASYNC_CANCEL for one operation, or for what `flags` say.
+fn cancel_request(target: u64, flags: u32) -> Sqe {
+    const ASYNC_CANCEL: u64 = 14;
+    const NO_FD: u64 = u32::MAX as u64;
+    [
+        ASYNC_CANCEL | NO_FD << 32,
+        0,
+        target,
+        u64::from(flags) << 32,
+        INTERNAL,
+        0,
+        0,
+        0,
+    ]
 }
 
 /// A kernel that is short of memory for now is worth asking again.

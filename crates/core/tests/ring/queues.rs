@@ -3,7 +3,6 @@
 use crate::driver::{
     LINK, PATIENCE, config, flagged, nop, prepare, prepare_all, read, record, results, transfer, wait,
 };
-use io_uring::opcode;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use uring_core::inflight::INTERNAL;
@@ -72,12 +71,11 @@ fn a_read_fills_its_part_of_the_arena_and_not_a_byte_besides() {
 #[test]
 fn a_chain_that_finds_too_little_room_waits_and_goes_whole() {
     let mut ring = Ring::open(&config(4, 8)).unwrap();
-    let cancel = opcode::Nop::new().build().user_data(INTERNAL);
+    let nop_of_nobody = [0xffff_ffff << 32, 0, 0, 0, INTERNAL, 0, 0, 0];
     // Three places of four are taken before the block is looked at.
-    // SAFETY: this thread alone uses the queue, and nops name no memory.
-    unsafe {
-        let mut queue = ring.io().submission_shared();
-        (0..3).for_each(|_| queue.push(&cancel).unwrap());
+    for _ in 0..3 {
+        // SAFETY: nops name no memory.
+        assert!(unsafe { ring.push_foreign(nop_of_nobody) });
     }
     // The first link fails in the kernel. Had the chain been split over two calls, the second would not know.
     let failing = flagged(record("fsync", -1, 0), LINK);
@@ -176,8 +174,8 @@ fn ten_thousand_nops_through_the_smallest_queues_lose_nothing() {
     // Completions are read only now and then, so that block, queue and the kernel's backlog all fill up.
     const READ_EVERY: u32 = 250;
     let mut ring = Ring::open(&config(1, 4)).unwrap();
-    let params = ring.io().params();
-    assert_eq!((params.sq_entries(), params.cq_entries()), (1, 4));
+    let params = ring.queues().params();
+    assert_eq!((params.sq_entries, params.cq_entries), (1, 4));
     let mut seen = vec![0; TOTAL as usize];
     for index in 0..TOTAL {
         prepare(&ring, nop(index));

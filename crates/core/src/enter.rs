@@ -1,0 +1,222 @@
+//! `io_uring_enter(2)`: how a ring is named in system calls, and how long a call may wait.
+
+use crate::memory::Mapping;
+use crate::register::Registrar;
+use crate::uapi::{self, GetEventsArg, RegWait, Timespec};
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::time::Duration;
+
+/// When a wait ends although too few completions are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum End {
+    #[default]
+    Never,
+    After(Duration),
+    /// On the ring's clock, in nanoseconds (IORING_ENTER_ABS_TIMER, 6.12).
+    At(u64),
+}
+
+impl End {
+    fn timespec(self) -> Option<Timespec> {
+        let duration = match self {
+            End::Never => return None,
+            End::After(duration) => duration,
+            End::At(ns) => Duration::from_nanos(ns),
+        };
+        Some(Timespec {
+            sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+            nsec: i64::from(duration.subsec_nanos()),
+        })
+    }
+}
+
+/// One wait in the kernel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wait {
+    pub end: End,
+    /// So long all completions are waited for, after that one is enough (6.12).
+    pub min_wait: Duration,
+}
+
+/// The ring's side of `io_uring_enter`.
+pub struct Entrance {
+    /// None with IORING_SETUP_REGISTERED_FD_ONLY.
+    descriptor: Option<OwnedFd>,
+    /// This thread's table of rings has the ring there (IORING_REGISTER_RING_FDS, 5.18).
+    registered: Option<u32>,
+    /// Flags of every call.
+    flags: u32,
+    /// Where the kernel looks for the limits of a wait, without being told in each call (6.13).
+    wait_region: Option<Mapping>,
+}
+
+impl Entrance {
+    pub fn new(descriptor: OwnedFd) -> Entrance {
+        Entrance {
+            descriptor: Some(descriptor),
+            registered: None,
+            flags: 0,
+            wait_region: None,
+        }
+    }
+
+    /// A ring that was made without a descriptor: the table of the thread that made it has the only name.
+    pub fn registered_only(index: u32) -> Entrance {
+        Entrance {
+            descriptor: None,
+            registered: Some(index),
+            flags: uapi::ENTER_REGISTERED_RING,
+            wait_region: None,
+        }
+    }
+
+    /// The descriptor, or -1 if there is none.
+    pub fn fd(&self) -> RawFd {
+        self.descriptor.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    pub fn registrar(&self) -> Registrar {
+        match (&self.descriptor, self.registered) {
+            (None, Some(index)) => Registrar::of_registered(index),
+            _ => Registrar::new(self.fd()),
+        }
+    }
+
+    /// Names the ring by an index into this thread's table from here on, which saves looking the descriptor up.
+    pub fn register(&mut self) -> io::Result<()> {
+        if self.registered.is_none() {
+            self.registered = Some(self.registrar().ring_fd(self.fd())?);
+            self.flags |= uapi::ENTER_REGISTERED_RING;
+        }
+        Ok(())
+    }
+
+    /// The opposite of `register`; a ring without a descriptor keeps its name.
+    pub fn unregister(&mut self) -> io::Result<()> {
+        if self.descriptor.is_none() {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        if let Some(index) = self.registered.take() {
+            self.flags &= !uapi::ENTER_REGISTERED_RING;
+            self.registrar().unregister_ring_fd(index)?;
+        }
+        Ok(())
+    }
+
+    pub fn is_registered(&self) -> bool {
+        self.registered.is_some()
+    }
+
+    /// Waits do not count as waits for a disk (6.15).
+    pub fn set_io_wait(&mut self, io_wait: bool) {
+        self.flags &= !uapi::ENTER_NO_IOWAIT;
+        if !io_wait {
+            self.flags |= uapi::ENTER_NO_IOWAIT;
+        }
+    }
+
+    /// Registers memory for the limits of waits, on a ring that is not enabled yet.
+    pub fn register_wait_region(&mut self) -> io::Result<()> {
+        let region = Mapping::new(size_of::<RegWait>())?;
+        // SAFETY: the mapping is kept as long as the ring is; the kernel pins it besides.
+        unsafe { self.registrar().wait_region(region.start(), region.size_bytes()) }?;
+        self.wait_region = Some(region);
+        Ok(())
+    }
+
+    fn call(
+        &self,
+        to_submit: u32,
+        min_complete: u32,
+        flags: u32,
+        argument: *const c_void,
+        size: usize,
+    ) -> io::Result<u32> {
+        let number = match self.registered {
+            Some(index) => index as RawFd,
+            None => self.fd(),
+        };
+        // SAFETY: the argument is null, an offset, or a structure that lives during the call; the queues hold nothing
+        // that was not checked.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_enter,
+                number,
+                to_submit,
+                min_complete,
+                flags | self.flags,
+                argument,
+                size,
+            )
+        };
+        u32::try_from(result).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Submits, and runs or waits for what `flags` say, without a limit. Answers how many entries were taken.
+    #[inline]
+    pub fn enter(&self, to_submit: u32, flags: u32) -> io::Result<u32> {
+        self.call(to_submit, 0, flags, ptr::null(), 0)
+    }
+
+    /// As `enter`, then waits until `min_complete` completions stand in the queue, or `wait` ends.
+    pub fn enter_and_wait(
+        &self,
+        to_submit: u32,
+        min_complete: u32,
+        flags: u32,
+        wait: Wait,
+    ) -> io::Result<u32> {
+        let timespec = wait.end.timespec();
+        let min_wait_usec = u32::try_from(wait.min_wait.as_micros()).unwrap_or(u32::MAX);
+        let mut flags = flags | uapi::ENTER_GETEVENTS | uapi::ENTER_EXT_ARG;
+        if matches!(wait.end, End::At(_)) {
+            flags |= uapi::ENTER_ABS_TIMER;
+        }
+        if let Some(region) = &self.wait_region {
+            let limits = RegWait {
+                ts: timespec.unwrap_or_default(),
+                min_wait_usec,
+                flags: timespec.map_or(0, |_| uapi::REG_WAIT_TS),
+                ..RegWait::default()
+            };
+            // SAFETY: the region is larger than this, page-aligned, and read by the kernel only during the call.
+            unsafe { region.start().cast::<RegWait>().write_volatile(limits) };
+            // The argument is an offset into the region.
+            let (offset, size) = (ptr::null(), size_of::<RegWait>());
+            return self.call(
+                to_submit,
+                min_complete,
+                flags | uapi::ENTER_EXT_ARG_REG,
+                offset,
+                size,
+            );
+        }
+        let argument = GetEventsArg {
+            min_wait_usec,
+            ts: timespec
+                .as_ref()
+                .map_or(0, |timespec| ptr::from_ref(timespec) as u64),
+            ..GetEventsArg::default()
+        };
+        let size = size_of::<GetEventsArg>();
+        self.call(
+            to_submit,
+            min_complete,
+            flags,
+            ptr::from_ref(&argument).cast(),
+            size,
+        )
+    }
+}
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        // A name in the thread's table keeps the ring alive until the thread ends, whatever is closed.
+        if let Some(index) = self.registered {
+            let _not_this_thread = self.registrar().unregister_ring_fd(index);
+        }
+    }
+}
