@@ -51,12 +51,14 @@ impl Ring {
                 }
                 return Ok(taken);
             }
+            let one_is_there = moved + self.queues.completion.len() > 0;
+            let wait = self.as_the_kernel_means_it(Wait { end, min_wait }, one_is_there);
             let missing = (want - moved).min(self.cq_entries());
             let queued = self.queues.submission.queued();
             self.stats.enters += 1;
             match self
                 .entrance
-                .enter_and_wait(queued, missing, self.enter_flags(), Wait { end, min_wait })
+                .enter_and_wait(queued, missing, self.enter_flags(), wait)
             {
                 Ok(count) => self.queues.submission.took(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -67,6 +69,26 @@ impl Ring {
             self.reap();
             taken += self.stage();
         }
+    }
+
+    /// The kernel's minimum looks only at completions that come during the wait, and outlasts the end (io_uring/io_uring.c,
+    /// io_cqring_schedule_timeout).
+    fn as_the_kernel_means_it(&self, Wait { end, min_wait }: Wait, one_is_there: bool) -> Wait {
+        if min_wait.is_zero() {
+            return Wait { end, min_wait };
+        }
+        let sooner = match end {
+            End::Never => End::After(min_wait),
+            End::After(time) => End::After(time.min(min_wait)),
+            End::At(ns) => End::At(ns.min(self.clock_ns() + min_wait.as_nanos() as u64)),
+        };
+        if one_is_there || sooner == end {
+            return Wait {
+                end: sooner,
+                min_wait: Duration::ZERO,
+            };
+        }
+        Wait { end, min_wait }
     }
 
     /// What the ring's clock says, in nanoseconds.

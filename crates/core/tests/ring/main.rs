@@ -2,5 +2,7 @@
 
 mod driver;
 mod queues;
+mod resize;
+mod setup;
 mod teardown;
 mod waiting;
