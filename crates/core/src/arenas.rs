@@ -127,7 +127,7 @@ impl Arenas {
         };
         // SAFETY: the memory is a live mapping, and it is unmapped only after `sweep` has taken it out of the
         // kernel's table (or never, when the ring is torn down with operations in flight).
-        unsafe { registrar.buffer_update(u32::from(index), buffer) }.is_ok()
+        unsafe { registrar.buffer_update(u32::from(index), buffer, 0) }.is_ok()
     }
 
     fn find(&self, handle: u32) -> Result<(u16, &Slot), Reject> {
@@ -212,7 +212,7 @@ impl Arenas {
                     iov_len: 0,
                 };
                 // SAFETY: an empty iovec clears the slot and names no memory.
-                let cleared = unsafe { registrar.buffer_update(u32::from(index), none) };
+                let cleared = unsafe { registrar.buffer_update(u32::from(index), none, 0) };
                 if cleared.is_err() {
                     // Still in the kernel's table: keep the memory and never use the index again.
                     std::mem::forget(mapping);

@@ -106,7 +106,7 @@ impl FileTable {
         ) {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
-        registrar.files_update(slot, &[fd])?;
+        registrar.files_update(slot, &[fd], &[0])?;
         self.retire(slot);
         self.slots[slot as usize].state = State::Owned;
         Ok(self.handle(slot))
@@ -149,7 +149,7 @@ impl FileTable {
                 return Err(io::Error::from_raw_os_error(libc::EBUSY));
             }
         }
-        registrar.files_update(slot, &[-1])?;
+        registrar.files_update(slot, &[-1], &[0])?;
         self.vacate(slot);
         Ok(())
     }

@@ -1,0 +1,86 @@
+//! `io_uring_register(2)`: what a ring is told ahead of time. Each call is one opcode with one structure, so they are
+//! made here directly; the io-uring crate knows two thirds of them.
+
+pub mod buffer_rings;
+mod buffers;
+mod cancel;
+mod eventfd;
+mod files;
+mod limits;
+pub mod opcode;
+mod probe;
+mod restrictions;
+
+pub use buffers::CloneBuffers;
+pub use cancel::SyncCancel;
+pub use limits::{Napi, NapiTracking};
+pub use probe::{KernelQuery, query};
+pub use restrictions::Restrictions;
+
+use std::io;
+use std::os::fd::RawFd;
+
+/// The registering side of one ring, named by its descriptor or by its place in the thread's table of rings.
+#[derive(Clone, Copy)]
+pub struct Registrar {
+    fd: RawFd,
+    /// Goes with every opcode.
+    modifier: u32,
+}
+
+impl Registrar {
+    pub fn new(fd: RawFd) -> Registrar {
+        Registrar { fd, modifier: 0 }
+    }
+
+    /// A ring that only this thread's table names (IORING_REGISTER_USE_REGISTERED_RING, 6.3).
+    pub fn of_registered(index: u32) -> Registrar {
+        Registrar {
+            fd: index as RawFd,
+            modifier: 1 << 31,
+        }
+    }
+
+    /// # Safety
+    /// `argument` must be what `opcode` wants, `count` of them, and what it names must outlive the registration.
+    pub(crate) unsafe fn call<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {
+        let opcode = opcode | self.modifier;
+        // SAFETY: the kernel reads or writes what the caller vouches for, and checks the rest.
+        let result = unsafe { libc::syscall(libc::SYS_io_uring_register, self.fd, opcode, argument, count) };
+        u32::try_from(result).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// # Safety
+    /// As `call`, for opcodes that take the size of one structure as their count.
+    pub(crate) unsafe fn call_sized<T>(self, opcode: u32, argument: &T) -> io::Result<u32> {
+        // SAFETY: as the caller says.
+        unsafe { self.call(opcode, argument, size_of::<T>() as u32) }
+    }
+
+    pub(crate) fn call_plain(self, opcode: u32) -> io::Result<u32> {
+        // SAFETY: these opcodes take no argument.
+        unsafe { self.call(opcode, std::ptr::null::<u8>(), 0) }
+    }
+
+    /// Starts a ring that was opened with IORING_SETUP_R_DISABLED (5.10); -EBADFD for any other.
+    pub fn enable_rings(self) -> io::Result<()> {
+        self.call_plain(opcode::ENABLE_RINGS).map(drop)
+    }
+
+    /// The process's present credentials (5.6); answers their number.
+    pub fn personality(self) -> io::Result<u32> {
+        self.call_plain(opcode::PERSONALITY)
+    }
+
+    pub fn unregister_personality(self, id: u16) -> io::Result<()> {
+        // SAFETY: this opcode takes the number in the place of the count.
+        unsafe {
+            self.call(
+                opcode::UNREGISTER_PERSONALITY,
+                std::ptr::null::<u8>(),
+                u32::from(id),
+            )
+        }
+        .map(drop)
+    }
+}
