@@ -14,6 +14,8 @@ use crate::shared::{
 /// IORING_CQE_F_BUFFER and IORING_CQE_F_MORE, IORING_CQE_BUFFER_SHIFT.
 const CQE_BUFFER: u32 = 1 << 0;
 const CQE_MORE: u32 = 1 << 1;
+/// IORING_CQE_F_BUF_MORE.
+const CQE_BUFFER_MORE: u32 = 1 << 4;
 const CQE_BUFFER_SHIFT: u32 = 16;
 
 impl Tables {
@@ -173,17 +175,20 @@ impl Tables {
             }
         }
         if flags & CQE_BUFFER != 0 {
-            self.lend(group, (flags >> CQE_BUFFER_SHIFT) as u16, bundles.then_some(res));
+            self.lend(group, flags, bundles.then_some(res));
         }
         extra
     }
 
     /// The kernel used a provided buffer, or as many as it takes for a bundle of so many bytes.
-    fn lend(&mut self, group: u16, id: u16, _bundle: Option<i32>) {
+    fn lend(&mut self, group: u16, flags: u32, bundle: Option<i32>) {
+        let id = (flags >> CQE_BUFFER_SHIFT) as u16;
         if self.legacy.has(group) {
             self.legacy.consume(group, 1, &mut self.arenas);
+        } else if let Some(res) = bundle {
+            self.groups.lend_bundle(group, id, res.max(0) as u32);
         } else {
-            self.groups.lend(group, id);
+            self.groups.lend(group, id, flags & CQE_BUFFER_MORE != 0);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is registered with a ring: arenas, files, buffer groups.
 
 use crate::arenas::NewArena;
-use crate::bufring;
+use crate::bufring::{self, RingOptions};
 use crate::files::FileTable;
 use crate::register::Registrar;
 use crate::ring::Ring;
@@ -71,7 +71,10 @@ impl Ring {
     }
 
     /// A new group of provided buffers in an arena of its own, which stays pinned while the group is registered.
-    pub fn register_buffers(&mut self, entries: u32, size_bytes: u32) -> io::Result<(u16, NewArena)> {
+    pub fn register_group(&mut self, options: RingOptions) -> io::Result<(u16, NewArena)> {
+        let RingOptions {
+            entries, size_bytes, ..
+        } = options;
         if !entries.is_power_of_two() || entries > bufring::ENTRIES_MAX || size_bytes == 0 {
             return Err(refused(libc::EINVAL));
         }
@@ -88,11 +91,7 @@ impl Ring {
             .map_err(|_| refused(libc::EINVAL))?;
         let buffers = (range.arena, arena.mapping.clone());
         let registrar = self.registrar();
-        if let Err(error) = self
-            .tables
-            .groups
-            .register(group, entries, size_bytes, buffers, registrar)
-        {
+        if let Err(error) = self.tables.groups.register(group, options, buffers, registrar) {
             self.release_arena(arena.handle);
             return Err(error);
         }
@@ -100,7 +99,7 @@ impl Ring {
         Ok((group, arena))
     }
 
-    pub fn unregister_buffers(&mut self, group: u16) -> io::Result<()> {
+    pub fn unregister_group(&mut self, group: u16) -> io::Result<()> {
         let arena = self.tables.groups.unregister(group, self.registrar())?;
         self.tables.arenas.unpin(arena);
         let registrar = self.registrar();

@@ -41,6 +41,10 @@ impl Registrar {
         }
     }
 
+    pub fn fd(self) -> RawFd {
+        self.fd
+    }
+
     /// # Safety
     /// `argument` must be what `opcode` wants, `count` of them, and what it names must outlive the registration.
     pub(crate) unsafe fn call<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {

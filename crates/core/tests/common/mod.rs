@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use uring_core::arenas::NewArena;
+use uring_core::bufring::RingOptions;
 use uring_core::files::FileTable;
 use uring_core::ops::{Fd, OpSpec, Size, Wide};
 use uring_core::register::Registrar;
@@ -72,7 +73,8 @@ impl Fixture {
         let pool = tables.arenas.create(1024, None).unwrap();
         let pool_index = tables.arenas.resolve(pool.handle, 0, 1).unwrap().arena;
         let buffers = (pool_index, pool.mapping.clone());
-        tables.groups.register(3, 4, 256, buffers, registrar).unwrap();
+        let options = RingOptions::new(4, 256);
+        tables.groups.register(3, options, buffers, registrar).unwrap();
         tables.arenas.pin(pool_index);
         Fixture {
             stale: gone.handle,

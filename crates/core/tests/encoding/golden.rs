@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use uring_core::arenas::NewArena;
+use uring_core::bufring::RingOptions;
 use uring_core::files::FileTable;
 use uring_core::register::Registrar;
 use uring_core::relocate::Tables;
@@ -89,7 +90,12 @@ impl Golden {
         let pool = (2, arenas[2].mapping.clone());
         tables
             .groups
-            .register(group as u16, entries as u32, size_bytes as u32, pool, registrar)
+            .register(
+                group as u16,
+                RingOptions::new(entries as u32, size_bytes as u32),
+                pool,
+                registrar,
+            )
             .unwrap();
         let [ours, kernels, slot, handle] =
             ["ours", "kernels", "slot", "handle"].map(|key| number(&files[key]) as u32);

@@ -272,7 +272,9 @@ fn a_buffer_group_whose_receive_is_in_flight_is_kept_and_then_given_up() {
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (server, _) = listener.accept().unwrap();
     let mut ring = Ring::open(&config(8, 16)).unwrap();
-    let (group, arena) = ring.register_buffers(4, 64).unwrap();
+    let (group, arena) = ring
+        .register_group(uring_core::bufring::RingOptions::new(4, 64))
+        .unwrap();
     let mut receive = record("recv", server.as_raw_fd(), 0);
     receive[0] |= 1 << 13 | 1 << 17; // BUFFER_SELECT, RECV_MULTISHOT
     receive[10] = u32::from(group);
@@ -288,10 +290,10 @@ fn a_buffer_group_whose_receive_is_in_flight_is_kept_and_then_given_up() {
     // SAFETY: the buffer is lent to us, and lies inside the arena of 4 times 64 bytes.
     let bytes = unsafe { std::slice::from_raw_parts(arena.mapping.start().add(id as usize * 64), 5) };
     assert_eq!(bytes, b"hello");
-    let busy = ring.unregister_buffers(group).unwrap_err();
+    let busy = ring.unregister_group(group).unwrap_err();
     assert_eq!(busy.raw_os_error(), Some(libc::EBUSY));
     ring.release_arena(arena.handle);
     assert!(ring.drain(PATIENCE));
-    ring.unregister_buffers(group).unwrap();
+    ring.unregister_group(group).unwrap();
     assert_eq!(Arc::strong_count(&arena.mapping), 1);
 }
