@@ -119,7 +119,7 @@ test('memory that was moved to another thread stays readable when its ring is go
 test('a stream whose buffers are detached ends with an error, and keeps no buffer', async (t) => {
   const [to, from] = [await udp(t), await udp(t)];
   await withRing({}, async (ring) => {
-    const buffers = ring.registerBufferRing({ entries: 4, sizeBytes: 64 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 4, sizeBytes: 64 });
     const stream = ring.multishot(recvMultishot(to.fd, buffers));
     const first = stream.next();
     await sleep(20);
@@ -139,7 +139,7 @@ test('a stream whose buffers are detached ends with an error, and keeps no buffe
 test('an empty datagram does not end a stream of datagrams', async (t) => {
   const [to, from] = [await udp(t), await udp(t)];
   await withRing({}, async (ring) => {
-    const buffers = ring.registerBufferRing({ entries: 4, sizeBytes: 64 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 4, sizeBytes: 64 });
     const stream = ring.multishot(recvMultishot(to.fd, buffers));
     const next = async (): Promise<string | undefined> => {
       const { value } = await stream.next();

@@ -334,27 +334,35 @@ declare('what is registered has sizes that make sense', [
   range('alloc(NaN)', (ring) => ring.alloc(Number.NaN), /"sizeBytes"/),
   range('alloc(2 ** 31 + 1)', (ring) => ring.alloc(2 ** 31 + 1), /"sizeBytes"/),
   type("alloc('1')", (ring) => ring.alloc(wrong('1')), /"sizeBytes"/),
-  type('registerFiles(5)', (ring) => ring.registerFiles(wrong(5)), /"options"/),
-  range('slots -1', (ring) => ring.registerFiles({ slots: -1 }), /"options.slots"/),
-  range('slots 2 ** 20 + 1', (ring) => ring.registerFiles({ slots: 2 ** 20 + 1 }), /"options.slots"/),
+  type('registerFiles(5)', (ring) => ring.registrar.registerFiles(wrong(5)), /"options"/),
+  range('slots -1', (ring) => ring.registrar.registerFiles({ slots: -1 }), /"options.slots"/),
+  range(
+    'slots 2 ** 20 + 1',
+    (ring) => ring.registrar.registerFiles({ slots: 2 ** 20 + 1 }),
+    /"options.slots"/,
+  ),
   range(
     'no slots',
-    (ring) => ring.registerFiles({ slots: 0, kernelSlots: 0 }),
+    (ring) => ring.registrar.registerFiles({ slots: 0, kernelSlots: 0 }),
     /"options.slots \+ options.kernelSlots"/,
   ),
   range(
     'entries 3',
-    (ring) => ring.registerBufferRing({ entries: 3 }),
+    (ring) => ring.registrar.registerBufferRing({ entries: 3 }),
     /"options.entries" .* a power of two \(the next is 4\)/,
   ),
-  range('entries 65,536', (ring) => ring.registerBufferRing({ entries: 65_536 }), /"options.entries"/),
-  range('sizeBytes 0', (ring) => ring.registerBufferRing({ sizeBytes: 0 }), /"options.sizeBytes"/),
+  range(
+    'entries 65,536',
+    (ring) => ring.registrar.registerBufferRing({ entries: 65_536 }),
+    /"options.entries"/,
+  ),
+  range('sizeBytes 0', (ring) => ring.registrar.registerBufferRing({ sizeBytes: 0 }), /"options.sizeBytes"/),
   range(
     'in all',
-    (ring) => ring.registerBufferRing({ entries: 32_768, sizeBytes: 65_537 }),
+    (ring) => ring.registrar.registerBufferRing({ entries: 32_768, sizeBytes: 65_537 }),
     /"options.entries \* options.sizeBytes"/,
   ),
-  range('personality 0', (ring) => ring.unregisterPersonality(0), /"id"/),
+  range('personality 0', (ring) => ring.registrar.unregisterPersonality(0), /"id"/),
 ]);
 
 test('a ring is not opened with sizes or options that make no sense', async (t) => {

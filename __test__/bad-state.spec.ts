@@ -24,7 +24,7 @@ const FD = 0;
 
 test('slots, descriptors and handles of the files table are checked', async (t) => {
   await withRing({}, async (ring) => {
-    const files = ring.registerFiles({ slots: 2, kernelSlots: 2 });
+    const files = ring.registrar.registerFiles({ slots: 2, kernelSlots: 2 });
     const slot = files.set(0, 0);
     const cases: Case[] = [
       range('slot -1', () => files.set(-1, 0), /"slot" .* >= 0 and <= 1/),
@@ -91,7 +91,7 @@ skipUnless('resize' in ArrayBuffer.prototype, 'resizable buffers')(
 test('a buffer ring of another ring, or one that is gone, is refused', async (t) => {
   await withRing({}, async (ring) => {
     await withRing({}, async (other) => {
-      const foreign = other.registerBufferRing({ entries: 2, sizeBytes: 64 });
+      const foreign = other.registrar.registerBufferRing({ entries: 2, sizeBytes: 64 });
       const message = /belongs to another ring/;
       for (const act of [
         () => ring.prep(recv(FD, foreign)),
@@ -100,7 +100,7 @@ test('a buffer ring of another ring, or one that is gone, is refused', async (t)
       ]) {
         await refuses(t, ring, ['foreign', act, UringError, 'ERR_URING_FOREIGN_RING', message]);
       }
-      const gone = ring.registerBufferRing({ entries: 2, sizeBytes: 64 });
+      const gone = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 64 });
       gone.unregister();
       const stale = /was unregistered: register a new one/;
       await refuses(t, ring, [
@@ -116,9 +116,9 @@ test('a buffer ring of another ring, or one that is gone, is refused', async (t)
 
 test('every method of a closed ring that would do something says that it is closed', async (t) => {
   const ring = new Ring();
-  const files = ring.registerFiles();
+  const files = ring.registrar.registerFiles();
   const slot = files.alloc(0);
-  const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 64 });
+  const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 64 });
   const buffer = ring.alloc(16).fill(7);
   const stream = ring.multishot(timeoutMultishot(1));
   await ring.close();
@@ -138,10 +138,10 @@ test('every method of a closed ring that would do something says that it is clos
     () => ring.multishot(timeoutMultishot(1)),
     () => stream.next(),
     () => ring.alloc(1),
-    () => ring.registerFiles(),
-    () => ring.registerBufferRing(),
-    () => ring.registerPersonality(),
-    () => ring.unregisterPersonality(1),
+    () => ring.registrar.registerFiles(),
+    () => ring.registrar.registerBufferRing(),
+    () => ring.registrar.registerPersonality(),
+    () => ring.registrar.unregisterPersonality(1),
     () => files.set(0, 0),
     () => files.alloc(0),
     () => files.clear(slot),

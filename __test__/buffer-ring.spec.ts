@@ -58,7 +58,7 @@ async function starve(
 test('a lease holds what arrived until it is released, and then the kernel fills its buffer again', async (t) => {
   await withRing({}, async (ring) => {
     const connected = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     const first = await borrow(ring, connected, buffers);
     t.is(first.data.toString(), 'kept');
     t.is(buffers.lent, 1);
@@ -79,7 +79,7 @@ test('a lease holds what arrived until it is released, and then the kernel fills
 test('a lease is released exactly once', async (t) => {
   await withRing({}, async (ring) => {
     const connected = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 2, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 8 });
     const lease = await borrow(ring, connected, buffers);
     lease.release();
     t.throws(() => lease.release(), { code: 'ERR_URING_LEASE_RELEASED' });
@@ -102,7 +102,7 @@ test('a lease is released exactly once', async (t) => {
 test('releases of one turn reach the kernel together, without a system call each', async (t) => {
   await withRing({}, async (ring) => {
     const { fd, peer } = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 64, sizeBytes: 4 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 64, sizeBytes: 4 });
     for (let round = 0; round < 20; round += 1) {
       await write(peer, numbered(256));
       const leases: BufferLease[] = [];
@@ -126,7 +126,7 @@ test('more releases in one turn than are passed on at a time are not lost', asyn
   await withRing({}, async (ring) => {
     const { fd, peer } = await pair(t, ring);
     // The list of releases has 4096 places.
-    const buffers = ring.registerBufferRing({ entries: 8192, sizeBytes: 1 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 8192, sizeBytes: 1 });
     await write(peer, numbered(5000));
     const leases: BufferLease[] = [];
     for await (const lease of ring.multishot(recvMultishot(fd, buffers))) {
@@ -144,7 +144,7 @@ test('more releases in one turn than are passed on at a time are not lost', asyn
 test('a buffer ring is kept while operations take from it, and is stale after it is given up', async (t) => {
   await withRing({}, async (ring) => {
     const connected = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 2, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 8 });
     const lease = await borrow(ring, connected, buffers);
     const waiting = ring.exec(recv(connected.fd, buffers));
     await settle();
@@ -169,10 +169,10 @@ test('a buffer ring is kept while operations take from it, and is stale after it
 test('leases of a group that is gone never reach the group that has its number now', async (t) => {
   await withRing({}, async (ring) => {
     const connected = await pair(t, ring);
-    const old = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const old = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     const lease = await borrow(ring, connected, old);
     old[Symbol.dispose]();
-    const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     t.is(buffers.group, old.group);
     const newer = await borrow(ring, connected, buffers);
     lease.release();
@@ -186,12 +186,12 @@ test('leases of a group that is gone never reach the group that has its number n
 test('a release that was still on its way when the group was given up does not reach its successor', async (t) => {
   await withRing({}, async (ring) => {
     const connected = await pair(t, ring);
-    const old = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const old = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     const lease = await borrow(ring, connected, old);
     await write(connected.peer, 'more');
     lease.release();
     old.unregister();
-    const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     t.is(buffers.group, old.group);
     const first = (await ring.exec(recv(connected.fd, buffers))) as BufferLease;
     t.is(first.data.toString(), 'more');
@@ -205,8 +205,8 @@ test('a release that was still on its way when the group was given up does not r
 test('groups of one ring are separate', async (t) => {
   await withRing({}, async (ring) => {
     const connected = await pair(t, ring);
-    const small = ring.registerBufferRing({ entries: 1, sizeBytes: 2 });
-    const large = ring.registerBufferRing({ entries: 4, sizeBytes: 100 });
+    const small = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 2 });
+    const large = ring.registrar.registerBufferRing({ entries: 4, sizeBytes: 100 });
     t.not(small.group, large.group);
     await write(connected.peer, numbered(50));
     const first = (await ring.exec(recv(connected.fd, small))) as BufferLease;
@@ -224,7 +224,7 @@ test('groups of one ring are separate', async (t) => {
 test('a buffer ring serves its own ring only', async (t) => {
   await withRing({}, async (ring) => {
     await withRing({}, async (other) => {
-      const buffers = other.registerBufferRing({ entries: 1 });
+      const buffers = other.registrar.registerBufferRing({ entries: 1 });
       const { fd } = await pair(t, ring);
       const foreign = { code: 'ERR_URING_FOREIGN_RING' };
       await t.throwsAsync(ring.exec(recv(fd, buffers)), foreign);
@@ -237,7 +237,7 @@ test('a buffer ring serves its own ring only', async (t) => {
 test('leases outlive their ring', async (t) => {
   const ring = new Ring();
   const connected = await pair(t, ring);
-  const buffers = ring.registerBufferRing({ entries: 2, sizeBytes: 8 });
+  const buffers = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 8 });
   const lease = await borrow(ring, connected, buffers);
   await ring.close();
   t.is(lease.data.toString(), 'kept');
@@ -250,7 +250,7 @@ test('leases outlive their ring', async (t) => {
 test('a stream whose buffers are all lent waits for one, and then loses nothing', async (t) => {
   await withRing({}, async (ring) => {
     const { fd, peer } = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 2, sizeBytes: 16 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 16 });
     const data = numbered(10_000);
     peer.end(data);
     const held: BufferLease[] = [];
@@ -273,7 +273,7 @@ test('a stream whose buffers are all lent waits for one, and then loses nothing'
 test('starved streams are served one buffer each, those that have waited longest first', async (t) => {
   await withRing({}, async (ring) => {
     const listener = await listen(t);
-    const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     const held = await borrow(ring, await pairOn(t, ring, listener), buffers);
     const starved = [];
     for (const name of ['a', 'b', 'c', 'd']) starved.push(await starve(t, ring, listener, buffers, name));
@@ -296,7 +296,7 @@ test('a starved stream that finds the end passes its buffer on to the next', asy
   // Seen: the end takes no buffer, so no release followed, and the second stream waited for ever.
   await withRing({}, async (ring) => {
     const listener = await listen(t);
-    const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     const held = await borrow(ring, await pairOn(t, ring, listener), buffers);
     const ended = await starve(t, ring, listener, buffers);
     const fed = await starve(t, ring, listener, buffers, 'data');
@@ -312,7 +312,7 @@ test('a starved stream that finds the end passes its buffer on to the next', asy
 test('a starved stream that is stopped as its buffer comes passes it on to the next', async (t) => {
   await withRing({}, async (ring) => {
     const listener = await listen(t);
-    const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     const held = await borrow(ring, await pairOn(t, ring, listener), buffers);
     const stopped = await starve(t, ring, listener, buffers, 'unread');
     const fed = await starve(t, ring, listener, buffers, 'data');
@@ -329,7 +329,7 @@ test('a starved stream that is stopped as its buffer comes passes it on to the n
 test('a starved stream whose data another reader took does not keep the buffer from the next', async (t) => {
   await withRing({}, async (ring) => {
     const listener = await listen(t);
-    const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     const held = await borrow(ring, await pairOn(t, ring, listener), buffers);
     const robbed = await starve(t, ring, listener, buffers, 'taken');
     const fed = await starve(t, ring, listener, buffers, 'data');
@@ -348,7 +348,7 @@ test('a stream that waits for a buffer ends with ECANCELED when its ring closes'
   // Seen: nothing of it was in flight, so nobody settled it, and `next` never did.
   await withRing({}, async (ring) => {
     const listener = await listen(t);
-    const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     const held = await borrow(ring, await pairOn(t, ring, listener), buffers);
     const { next, stream } = await starve(t, ring, listener, buffers, 'data');
     const refused = t.throwsAsync(soon(next, 'an error'), { code: 'ECANCELED' });
@@ -363,7 +363,7 @@ test('a stream that waits for a buffer ends with an error when its buffers are g
   // Seen: as above.
   await withRing({}, async (ring) => {
     const listener = await listen(t);
-    const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     const held = await borrow(ring, await pairOn(t, ring, listener), buffers);
     const { next, stream } = await starve(t, ring, listener, buffers, 'data');
     const refused = t.throwsAsync(soon(next, 'an error'), { code: 'ERR_URING_STALE_HANDLE' });
@@ -377,7 +377,7 @@ test('a stream that waits for a buffer ends with an error when its buffers are g
 test('a stream that waits for a buffer can be stopped', async (t) => {
   await withRing({}, async (ring) => {
     const listener = await listen(t);
-    const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     const held = await borrow(ring, await pairOn(t, ring, listener), buffers);
     const { next, stream } = await starve(t, ring, listener, buffers, 'data');
     t.deepEqual(await stream.return(), { done: true, value: undefined });

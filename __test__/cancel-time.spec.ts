@@ -199,7 +199,7 @@ test('cancel by descriptor stops one operation, or with `all` every one on it an
 test('cancel by registered file stops what runs on that slot', async (t) => {
   const pipe = fifo(t);
   await withRing({}, async (ring) => {
-    const slot = ring.registerFiles().alloc(pipe);
+    const slot = ring.registrar.registerFiles().alloc(pipe);
     const reads = [outcome(ring, read(slot, ring.alloc(1))), outcome(ring, read(slot, ring.alloc(1)))];
     await submitted(ring);
     t.is(await ring.exec(asyncCancel({ fd: slot, all: true })), 2);

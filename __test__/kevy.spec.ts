@@ -68,7 +68,7 @@ test('K3: recvMultishot with a buffer ring yields each arrival', async (t) => {
   t.timeout(f.PATIENCE_MS);
   await withRing({}, async (ring) => {
     const { fd, client } = await f.connection(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 4, sizeBytes: 1024 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 4, sizeBytes: 1024 });
     const sent = f.pattern(100_000);
     client.end(sent);
     const parts: Buffer[] = [];
@@ -155,7 +155,7 @@ test('K9: write, and memory that is dropped at once arrives all the same', async
 test('K10: one submission of recvMultishot completes for each arrival, and ends with ENOBUFS', async (t) => {
   await withRing({}, async (ring) => {
     const { fd, client } = await f.connection(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 2, sizeBytes: 16 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 16 });
     await new Promise<void>((resolve) => client.write('x'.repeat(100), () => resolve()));
     t.true(ring.prep(recvMultishot(fd, buffers), 'recv'));
     f.waitFor(ring, 3);
@@ -177,7 +177,7 @@ test('K10: one submission of recvMultishot completes for each arrival, and ends 
 test('K11: write to a registered file', async (t) => {
   const { fd, path } = f.file(t);
   await withRing({}, async (ring) => {
-    const slot = ring.registerFiles().set(3, fd);
+    const slot = ring.registrar.registerFiles().set(3, fd);
     t.is(await ring.exec(write(slot, Buffer.from('by slot'), { offset: 0 })), 7);
     t.is(readFileSync(path, 'utf8'), 'by slot');
   });
@@ -187,8 +187,8 @@ test('K12: recvMultishot from a registered socket', async (t) => {
   t.timeout(f.PATIENCE_MS);
   await withRing({}, async (ring) => {
     const { fd, client } = await f.connection(t, ring);
-    const slot = ring.registerFiles().alloc(fd);
-    const buffers = ring.registerBufferRing({ entries: 4, sizeBytes: 64 });
+    const slot = ring.registrar.registerFiles().alloc(fd);
+    const buffers = ring.registrar.registerBufferRing({ entries: 4, sizeBytes: 64 });
     client.end('to a slot');
     let text = '';
     for await (const lease of ring.multishot(recvMultishot(slot, buffers))) {
@@ -229,8 +229,8 @@ test('K15: a nop proves the round trip, with an injected result', async (t) => {
 
 test('K16: buffer rings are registered, unregistered, and gone with the ring', async (t) => {
   await withRing({}, async (ring) => {
-    const first = ring.registerBufferRing({ entries: 2, sizeBytes: 64 });
-    const second = ring.registerBufferRing({ entries: 32_768, sizeBytes: 1 });
+    const first = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 64 });
+    const second = ring.registrar.registerBufferRing({ entries: 32_768, sizeBytes: 1 });
     t.not(first.group, second.group);
     first.unregister();
     first.unregister();
@@ -242,7 +242,7 @@ test('K16: buffer rings are registered, unregistered, and gone with the ring', a
 test('K17: a released buffer is used again; releasing it twice is an error', async (t) => {
   await withRing({}, async (ring) => {
     const { fd, client } = await f.connection(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 8 });
     for (const text of ['first', 'second', 'third']) {
       client.write(text);
       const lease = await ring.exec(recv(fd, buffers));
@@ -258,8 +258,8 @@ test('K18: a sparse table of files is registered, and limited by RLIMIT_NOFILE',
   const code = `
     import { Ring } from 'uring';
     const ring = new Ring();
-    try { ring.registerFiles({ slots: 60, kernelSlots: 10 }) } catch (error) { console.log(error.code, error.message) }
-    console.log(ring.registerFiles({ slots: 60, kernelSlots: 4 }).slots);
+    try { ring.registrar.registerFiles({ slots: 60, kernelSlots: 10 }) } catch (error) { console.log(error.code, error.message) }
+    console.log(ring.registrar.registerFiles({ slots: 60, kernelSlots: 4 }).slots);
     await ring.close();`;
   const command = 'ulimit -n 64; exec "$0" --input-type=module -e "$1"';
   const output = execFileSync('/bin/sh', ['-c', command, process.execPath, code], { encoding: 'utf8' });
@@ -269,7 +269,7 @@ test('K18: a sparse table of files is registered, and limited by RLIMIT_NOFILE',
 test('K19: a slot is set, replaced and cleared', async (t) => {
   const [one, two] = [f.file(t, Buffer.from('1')), f.file(t, Buffer.from('2'))];
   await withRing({}, async (ring) => {
-    const files = ring.registerFiles({ slots: 1, kernelSlots: 0 });
+    const files = ring.registrar.registerFiles({ slots: 1, kernelSlots: 0 });
     const buffer = Buffer.alloc(1);
     for (const { fd, path } of [one, two, one]) {
       await ring.exec(read(files.set(0, fd), buffer, { offset: 0 }));
@@ -408,7 +408,7 @@ test('K28: nothing received is the end of the stream only when nothing more is t
   t.timeout(f.PATIENCE_MS);
   await withRing({}, async (ring) => {
     const { fd, client } = await f.connection(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 2, sizeBytes: 8 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 8 });
     client.write('some');
     const stream = ring.multishot(recvMultishot(fd, buffers));
     const first = await stream.next();

@@ -44,7 +44,7 @@ test('prepChain takes a chain whole or not at all', async (t) => {
 test('a chain with an operation that is refused leaves nothing behind', async (t) => {
   await withRing({ entries: 4 }, async (ring) => {
     await withRing({}, (other) => {
-      const foreign = other.registerFiles().set(0, 0);
+      const foreign = other.registrar.registerFiles().set(0, 0);
       t.true(ring.prep(nop(), 'kept'));
       const bad = read(foreign, Buffer.alloc(1));
       t.throws(() => ring.prepChain([nop(), read(0, Buffer.alloc(100)), bad]), {
@@ -130,12 +130,12 @@ test('ASYNC: an operation runs on a worker thread and answers the same', async (
 test('personality: an operation runs with registered credentials, and fails with one that is not', async (t) => {
   const { fd } = file(t, pattern(10));
   await withRing({}, async (ring) => {
-    const personality = ring.registerPersonality();
+    const personality = ring.registrar.registerPersonality();
     t.true(personality >= 1);
     t.is(await ring.exec(read(fd, Buffer.alloc(10), { offset: 0, personality })), 10);
-    ring.unregisterPersonality(personality);
+    ring.registrar.unregisterPersonality(personality);
     await t.throwsAsync(ring.exec(nop({ personality })), { code: 'EINVAL' });
-    t.throws(() => ring.unregisterPersonality(personality), { code: 'EINVAL' });
+    t.throws(() => ring.registrar.unregisterPersonality(personality), { code: 'EINVAL' });
     await assertUsable(t, ring);
   });
 });

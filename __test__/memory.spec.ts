@@ -331,7 +331,7 @@ test.serial('leases keep their memory, whoever else is forgotten', async (t) => 
   await withRing({}, async (ring) => {
     const { fd, peer } = await pair(t, ring);
     await (async () => {
-      const buffers = ring.registerBufferRing({ entries: 4, sizeBytes: 1000 });
+      const buffers = ring.registrar.registerBufferRing({ entries: 4, sizeBytes: 1000 });
       await writeTo(peer, numbered(3000));
       for (let count = 0; count < 3; count += 1)
         leases.push((await ring.exec(recv(fd, buffers))) as BufferLease);
@@ -358,7 +358,7 @@ test.serial('memory stays flat over many rounds', async (t) => {
           while (left > 0) left -= await ring.exec(recv(fd, bytes.subarray(0, Math.min(left, bytes.length))));
         }
       }
-      const buffers = ring.registerBufferRing({ entries: 16, sizeBytes: 1000 });
+      const buffers = ring.registrar.registerBufferRing({ entries: 16, sizeBytes: 1000 });
       await ring.exec(send(fd, Buffer.alloc(10)));
       const lease = await ring.exec(recv(fd, buffers));
       lease?.release();

@@ -36,7 +36,7 @@ for (const form of FORMS) {
   test(`openat into a slot of the kernel's choice opens a file without a descriptor (${form})`, async (t) => {
     const { path } = file(t, pattern(100));
     await withRing({}, async (ring) => {
-      ring.registerFiles({ slots: 2, kernelSlots: 2 });
+      ring.registrar.registerFiles({ slots: 2, kernelSlots: 2 });
       const opened = await runAs(form, ring, openat(path, { direct: true }));
       t.true(opened instanceof FixedFile);
       t.true(opened.slot >= 2 && opened.slot < 4, `slot ${opened.slot} is of the kernel's range`);
@@ -53,7 +53,7 @@ for (const form of FORMS) {
   test(`openat into a slot by number fills that slot (${form})`, async (t) => {
     const { path } = file(t, pattern(100));
     await withRing({}, async (ring) => {
-      ring.registerFiles({ slots: 4, kernelSlots: 0 });
+      ring.registrar.registerFiles({ slots: 4, kernelSlots: 0 });
       const opened = await runAs(form, ring, openat(path, { direct: 3, openFlags: 'r+' }));
       t.is(opened.slot, 3);
       t.is(await runAs(form, ring, write(opened, Buffer.from('new'), { offset: 0 })), 3);

@@ -16,7 +16,7 @@ for (const form of FORMS) {
   test(`a registered file stands wherever a descriptor does (${form})`, async (t) => {
     const { fd, path } = file(t, pattern(500));
     await withRing({}, async (ring) => {
-      const slot = ring.registerFiles().set(7, fd);
+      const slot = ring.registrar.registerFiles().set(7, fd);
       t.is(slot.slot, 7);
       const buffer = ring.alloc(500);
       t.is(await runAs(form, ring, read(slot, buffer, { offset: 0 })), 500);
@@ -33,7 +33,7 @@ test('a slot keeps its file open after the descriptor is closed', async (t) => {
   const { path } = file(t, Buffer.from('kept'));
   await withRing({}, async (ring) => {
     const fd = openSync(path, 'r');
-    const slot = ring.registerFiles().alloc(fd);
+    const slot = ring.registrar.registerFiles().alloc(fd);
     closeSync(fd);
     const buffer = Buffer.alloc(4);
     t.is(await ring.exec(read(slot, buffer, { offset: 0 })), 4);
@@ -44,7 +44,7 @@ test('a slot keeps its file open after the descriptor is closed', async (t) => {
 test('alloc hands out each slot once, says ENFILE when all are taken, and goes on after a clear', async (t) => {
   const { fd } = file(t);
   await withRing({}, async (ring) => {
-    const files = ring.registerFiles({ slots: 3, kernelSlots: 1 });
+    const files = ring.registrar.registerFiles({ slots: 3, kernelSlots: 1 });
     const taken = [files.alloc(fd), files.alloc(fd), files.alloc(fd)];
     t.deepEqual(new Set(taken.map(({ slot }) => slot)), new Set([0, 1, 2]));
     t.is(ring.stats().fileSlots, 3);
@@ -60,7 +60,7 @@ test('alloc hands out each slot once, says ENFILE when all are taken, and goes o
 test('a full kernel range says ENFILE to a direct open, and goes on after a close', async (t) => {
   const { path } = file(t);
   await withRing({}, async (ring) => {
-    ring.registerFiles({ slots: 0, kernelSlots: 2 });
+    ring.registrar.registerFiles({ slots: 0, kernelSlots: 2 });
     const first = await ring.exec(openat(path, { direct: true }));
     const second = await ring.exec(openat(path, { direct: true }));
     await t.throwsAsync(ring.exec(openat(path, { direct: true })), { code: 'ENFILE' });
@@ -77,7 +77,7 @@ test('a full kernel range says ENFILE to a direct open, and goes on after a clos
 test('a handle goes stale when its slot is cleared, closed or set again', async (t) => {
   const { fd, path } = file(t, pattern(10));
   await withRing({}, async (ring) => {
-    const files = ring.registerFiles({ slots: 2, kernelSlots: 2 });
+    const files = ring.registrar.registerFiles({ slots: 2, kernelSlots: 2 });
     const cleared = files.set(0, fd);
     files.clear(cleared);
     const closed = files.set(0, fd);
@@ -101,7 +101,7 @@ test('a handle goes stale when its slot is cleared, closed or set again', async 
 test('generations go round without an old handle coming alive', async (t) => {
   const { fd } = file(t, pattern(10));
   await withRing({}, async (ring) => {
-    const files = ring.registerFiles({ slots: 1, kernelSlots: 0 });
+    const files = ring.registrar.registerFiles({ slots: 1, kernelSlots: 0 });
     const first = files.set(0, fd);
     // A slot has 2047 generations; handles of the 2046 before the present one are all told apart.
     for (let round = 0; round < 2045; round += 1) files.set(0, fd);
@@ -115,9 +115,9 @@ test("another ring's handle is refused before it reaches the kernel", async (t) 
   const { fd } = file(t, pattern(10));
   await withRing({}, async (ring) => {
     await withRing({}, async (other) => {
-      const files = ring.registerFiles();
+      const files = ring.registrar.registerFiles();
       files.set(0, fd);
-      const foreign = other.registerFiles().set(0, fd);
+      const foreign = other.registrar.registerFiles().set(0, fd);
       const refused = { code: 'ERR_URING_FOREIGN_RING', message: /belongs to another ring/ };
       await t.throwsAsync(ring.exec(read(foreign, Buffer.alloc(10))), refused);
       await t.throwsAsync(ring.exec(close(foreign)), refused);
@@ -136,7 +136,7 @@ test('a direct open into a slot that is taken, not ours or not there is refused 
     const refused = { code: 'ERR_URING_SLOT_UNAVAILABLE', message: /needs a free slot of ours/ };
     await t.throwsAsync(ring.exec(openat(path, { direct: 0 })), refused, 'no table yet');
     await t.throwsAsync(ring.exec(openat(path, { direct: true })), refused, 'no table yet');
-    const files = ring.registerFiles({ slots: 2, kernelSlots: 2 });
+    const files = ring.registrar.registerFiles({ slots: 2, kernelSlots: 2 });
     const taken = files.set(1, fd);
     for (const direct of [1, 2, 4, 1000]) await t.throwsAsync(ring.exec(openat(path, { direct })), refused);
     t.is(await ring.exec(read(taken, Buffer.alloc(10), { offset: 0 })), 10, 'the file in the slot stays');
@@ -150,7 +150,7 @@ test('a direct open into a slot that is taken, not ours or not there is refused 
 test('a direct open that fails leaves its slot free', async (t) => {
   const { path } = file(t);
   await withRing({}, async (ring) => {
-    ring.registerFiles({ slots: 1, kernelSlots: 1 });
+    ring.registrar.registerFiles({ slots: 1, kernelSlots: 1 });
     for (const direct of [0, true] as const) {
       await t.throwsAsync(ring.exec(openat('/nowhere', { direct })), {
         code: 'ENOENT',
@@ -165,7 +165,7 @@ test('a direct open that fails leaves its slot free', async (t) => {
 test('FIXED_FILE takes a bare slot number', async (t) => {
   const { fd } = file(t, pattern(10));
   await withRing({}, async (ring) => {
-    const files = ring.registerFiles({ slots: 4, kernelSlots: 0 });
+    const files = ring.registrar.registerFiles({ slots: 4, kernelSlots: 0 });
     files.set(2, fd);
     const flags = SqeFlags.FIXED_FILE;
     const buffer = Buffer.alloc(10);
@@ -187,7 +187,7 @@ test('FIXED_FILE takes a bare slot number', async (t) => {
 test('a bare slot number lets a chain read the file that its first link opens', async (t) => {
   const { path } = file(t, Buffer.from('chained'));
   await withRing({}, async (ring) => {
-    const files = ring.registerFiles({ slots: 1, kernelSlots: 0 });
+    const files = ring.registrar.registerFiles({ slots: 1, kernelSlots: 0 });
     const buffer = Buffer.alloc(7);
     const chain = [
       openat(path, { direct: 0 }),
@@ -207,7 +207,7 @@ test('a bare slot number lets a chain read the file that its first link opens', 
 test('a descriptor that is not open is EBADF to set and alloc, and takes no slot', async (t) => {
   const { fd } = file(t);
   await withRing({}, async (ring) => {
-    const files = ring.registerFiles({ slots: 1, kernelSlots: 0 });
+    const files = ring.registrar.registerFiles({ slots: 1, kernelSlots: 0 });
     t.throws(() => files.set(0, 1_000_000), { code: 'EBADF' });
     t.throws(() => files.alloc(1_000_000), { code: 'EBADF' });
     t.is(files.alloc(fd).slot, 0);
@@ -216,13 +216,13 @@ test('a descriptor that is not open is EBADF to set and alloc, and takes no slot
 
 test('a table can be registered once, and has room for at least one slot', async (t) => {
   await withRing({}, async (ring) => {
-    t.is(ring.files, undefined);
-    t.throws(() => ring.registerFiles({ slots: 0, kernelSlots: 0 }), { code: 'ERR_OUT_OF_RANGE' });
-    const files = ring.registerFiles({ slots: 1, kernelSlots: 0 });
-    t.is(ring.files, files);
+    t.is(ring.registrar.files, undefined);
+    t.throws(() => ring.registrar.registerFiles({ slots: 0, kernelSlots: 0 }), { code: 'ERR_OUT_OF_RANGE' });
+    const files = ring.registrar.registerFiles({ slots: 1, kernelSlots: 0 });
+    t.is(ring.registrar.files, files);
     t.like(files, { slots: 1, kernelSlots: 0 });
-    t.throws(() => ring.registerFiles(), { code: 'EBUSY', message: /has a files table already/ });
-    t.is(ring.files, files);
+    t.throws(() => ring.registrar.registerFiles(), { code: 'EBUSY', message: /has a files table already/ });
+    t.is(ring.registrar.files, files);
     await assertUsable(t, ring);
   });
 });
@@ -231,11 +231,15 @@ test('a table larger than RLIMIT_NOFILE fails with EMFILE, whose message names t
   const limit = Number(readFileSync('/proc/self/limits', 'utf8').match(/^Max open files\s+(\d+)/m)?.[1]);
   t.true(limit > 0 && limit < 1 << 20, 'this test needs a limit below 2 ** 20');
   await withRing({}, async (ring) => {
-    t.throws(() => ring.registerFiles({ slots: limit, kernelSlots: 1 }), {
+    t.throws(() => ring.registrar.registerFiles({ slots: limit, kernelSlots: 1 }), {
       code: 'EMFILE',
       message: /RLIMIT_NOFILE: raise the limit \(ulimit -n\) or ask for less/,
     });
-    t.is(ring.registerFiles({ slots: limit, kernelSlots: 0 }).slots, limit, 'the limit itself is allowed');
+    t.is(
+      ring.registrar.registerFiles({ slots: limit, kernelSlots: 0 }).slots,
+      limit,
+      'the limit itself is allowed',
+    );
     await assertUsable(t, ring);
   });
 });
@@ -245,7 +249,7 @@ test('RLIMIT_NOFILE does not limit direct descriptors, only their table', async 
   const code = `
     import { Ring, openat } from 'uring';
     const ring = new Ring();
-    ring.registerFiles({ slots: 0, kernelSlots: 64 });
+    ring.registrar.registerFiles({ slots: 0, kernelSlots: 64 });
     const opened = await Promise.all(Array.from({ length: 64 }, () => ring.exec(openat('/dev/null', { direct: true }))));
     console.log(new Set(opened.map((file) => file.slot)).size);
     await ring.close();`;
@@ -257,7 +261,7 @@ test('closing the ring lets go of every registered file', async (t) => {
   const { path } = file(t);
   const ring = new Ring();
   const fd = openSync(path, 'r');
-  const files = ring.registerFiles();
+  const files = ring.registrar.registerFiles();
   const kept = files.alloc(fd);
   await ring.exec(openat(path, { direct: true }));
   await ring.close();

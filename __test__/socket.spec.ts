@@ -120,7 +120,7 @@ test('accept makes sockets close-on-exec and non-blocking, unless other flags ar
 
 test('accept with direct gives a registered file that recv and send take', async (t) => {
   await withRing({}, async (ring) => {
-    const files = ring.registerFiles({ slots: 2, kernelSlots: 2 });
+    const files = ring.registrar.registerFiles({ slots: 2, kernelSlots: 2 });
     const listener = await listen(t);
     const peer = await listener.connect();
     const file: FixedFile = await ring.exec(accept(listener.fd, { direct: true }));
@@ -210,7 +210,7 @@ test('a stopped acceptMultishot leaves later connections to others', async (t) =
 
 test('acceptMultishot with direct fills slots, and says ENFILE when there are no more', async (t) => {
   await withRing({}, async (ring) => {
-    const files = ring.registerFiles({ slots: 0, kernelSlots: 2 });
+    const files = ring.registrar.registerFiles({ slots: 0, kernelSlots: 2 });
     const listener = await listen(t);
     const stream = ring.multishot(acceptMultishot(listener.fd, { direct: true }));
     const peers = await Promise.all([listener.connect(), listener.connect(), listener.connect()]);
@@ -229,7 +229,7 @@ test('acceptMultishot with direct fills slots, and says ENFILE when there are no
 
 test('a stopped acceptMultishot with direct empties the slots that nobody took', async (t) => {
   await withRing({}, async (ring) => {
-    ring.registerFiles({ slots: 0, kernelSlots: 8 });
+    ring.registrar.registerFiles({ slots: 0, kernelSlots: 8 });
     const listener = await listen(t);
     const peers = await Promise.all(Array.from({ length: 5 }, () => listener.connect()));
     const ends = Promise.all(peers.map((peer) => once(peer.resume(), 'end')));
@@ -318,7 +318,7 @@ test('recv and send pass their message flags on', async (t) => {
 test('the end of a stream is 0 bytes, null in place of a lease, and the end of a recvMultishot', async (t) => {
   await withRing({}, async (ring) => {
     const { fd, peer } = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 4, sizeBytes: 16 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 4, sizeBytes: 16 });
     const waiting = ring.exec(recv(fd, Buffer.alloc(8)));
     peer.end();
     t.is(await waiting, 0);
@@ -332,7 +332,7 @@ test('the end of a stream is 0 bytes, null in place of a lease, and the end of a
 test('recv with a buffer ring lends a buffer, and is ENOBUFS when all are lent', async (t) => {
   await withRing({}, async (ring) => {
     const { fd, peer } = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 2, sizeBytes: 4 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 4 });
     await write(peer, 'abcdefghij');
     const first = (await ring.exec(recv(fd, buffers))) as BufferLease;
     const second = (await ring.exec(recv(fd, buffers))) as BufferLease;
@@ -358,7 +358,7 @@ test('a connection that is reset fails waiting and later receives with ECONNRESE
     t.is(await ring.exec(recv(fd, Buffer.alloc(8))), 0);
 
     const other = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 2, sizeBytes: 16 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 16 });
     const stream = ring.multishot(recvMultishot(other.fd, buffers));
     const next = stream.next();
     other.peer.resetAndDestroy();

@@ -32,7 +32,7 @@ test.after.always('the socket helper ends', () => endSocketHelper());
 /** A connection and one-byte buffers, so that every byte is a result. */
 async function bytewise(t: ExecutionContext<unknown>, ring: Ring, entries: number) {
   const connected = await pair(t, ring);
-  const buffers = ring.registerBufferRing({ entries, sizeBytes: 1 });
+  const buffers = ring.registrar.registerBufferRing({ entries, sizeBytes: 1 });
   return { ...connected, buffers, stream: ring.multishot(recvMultishot(connected.fd, buffers)) };
 }
 
@@ -48,7 +48,7 @@ async function collect(stream: AsyncIterable<BufferLease | null>): Promise<Buffe
 test('a stream carries more data than all its buffers hold, in order', async (t) => {
   await withRing({}, async (ring) => {
     const { fd, peer } = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 4, sizeBytes: 1000 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 4, sizeBytes: 1000 });
     const data = numbered(2_000_000);
     peer.end(data);
     const seen = await collect(ring.multishot(recvMultishot(fd, buffers)));
@@ -152,7 +152,7 @@ test('a multishot operation that the kernel ends is started again', async (t) =>
   // A completion queue without room makes the kernel end it (io_uring/net.c, io_recv_finish).
   await withRing({ entries: 2, cqEntries: 2 }, async (ring) => {
     const { fd, peer } = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 256, sizeBytes: 100 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 256, sizeBytes: 100 });
     const data = numbered(50_000);
     peer.end(data);
     const { submitted } = ring.stats();
@@ -359,7 +359,7 @@ test('a stopped stream leaves an equal one alone', async (t) => {
 test('start calls back for every result of a multishot operation, and last with its end', async (t) => {
   await withRing({}, async (ring) => {
     const { fd, peer } = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 8, sizeBytes: 4 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 8, sizeBytes: 4 });
     const seen: string[] = [];
     const operation = recvMultishot(fd, buffers);
     const over = new Promise<Completion['error']>((resolve) => {
@@ -386,7 +386,7 @@ test('start calls back for every result of a multishot operation, and last with 
 test('start tells of the end of the data and of starvation, and starts nothing again by itself', async (t) => {
   await withRing({}, async (ring) => {
     const { fd, peer } = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 1, sizeBytes: 2 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 2 });
     const leases: BufferLease[] = [];
     const run = (): Promise<string> =>
       new Promise((resolve) => {
@@ -415,7 +415,7 @@ test('start tells of the end of the data and of starvation, and starts nothing a
 test('streams and single operations of one ring do not disturb each other', async (t) => {
   await withRing({ entries: 8 }, async (ring) => {
     const { fd, peer } = await pair(t, ring);
-    const buffers = ring.registerBufferRing({ entries: 8, sizeBytes: 512 });
+    const buffers = ring.registrar.registerBufferRing({ entries: 8, sizeBytes: 512 });
     const data = numbered(100_000);
     const answer = once(peer, 'data');
     let nops = 0;

@@ -11,8 +11,8 @@ const port = Number(process.argv[2] ?? 7007);
 const seconds = Number(process.argv[3] ?? 10);
 
 const ring = new Ring();
-const files = ring.registerFiles();
-const buffers = ring.registerBufferRing({ entries: 256, sizeBytes: 4096 });
+const files = ring.registrar.registerFiles();
+const buffers = ring.registrar.registerBufferRing({ entries: 256, sizeBytes: 4096 });
 
 /** Has node:net make the socket; the slot keeps it open when node:net has closed its own descriptor. */
 async function listen() {

@@ -48,7 +48,7 @@ export interface FileTableOptions {
 
 /**
  * The registered-files table of a ring: a sparse table with a range of ours and a range of the kernel's. Made by
- * `ring.registerFiles()`.
+ * `ring.registrar.registerFiles()`.
  */
 export class FileTable {
   readonly slots: number;

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-export { BufferLease, BufferRing, type BufferRingOptions } from './buffer-ring.ts';
+export { BufferLease, BufferRing, type BufferRingOptions, type BufferRingStatus } from './buffer-ring.ts';
 export { Completion } from './completion.ts';
 export { UringError } from './errors.ts';
 export { FileTable, type FileTableOptions, FixedFile } from './files.ts';
@@ -51,6 +51,7 @@ export {
   send,
   type TransferOptions,
 } from './ops/socket.ts';
+export type { Registrar } from './registrar.ts';
 export { Ring } from './ring.ts';
 export type { RingOptions } from './ring-options.ts';
 export type { RingStats } from './ring-stats.ts';

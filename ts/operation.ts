@@ -13,7 +13,7 @@ export type Fd = number | FixedFile;
 export interface OperationOptions {
   /** {@link SqeFlags} for every submission of this operation. */
   flags?: number;
-  /** Credentials to run with, from `ring.registerPersonality()`. Since Linux 5.6. */
+  /** Credentials to run with, from `ring.registrar.registerPersonality()`. Since Linux 5.6. */
   personality?: number;
 }
 

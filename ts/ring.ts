@@ -1,15 +1,16 @@
 import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
-import { BufferLease, BufferRing, type BufferRingOptions } from './buffer-ring.ts';
+import { BufferLease } from './buffer-ring.ts';
 import type { Completion } from './completion.ts';
 import { invalidType, invalidValue, outOfRange, systemError, UringError } from './errors.ts';
-import { FileTable, type FileTableOptions, FixedFile } from './files.ts';
+import { FixedFile } from './files.ts';
 import { FEATURES, SqeFlags } from './flags.ts';
 import { Word } from './generated/abi.ts';
 import { type Op, opInfo } from './generated/ops.ts';
 import { Allocator } from './memory/allocator.ts';
 import { type AnyOperation, checkSqeFlags, Operation } from './operation.ts';
 import type { Layout, NativeRing } from './platform/native.ts';
+import { Registrar } from './registrar.ts';
 import { openRing, type RingOptions } from './ring-options.ts';
 import { namedStats, type RingStats } from './ring-stats.ts';
 import { Attached } from './runtime/attached.ts';
@@ -54,11 +55,11 @@ export class Ring {
   readonly #attached: Attached;
   readonly #allocator: Allocator;
   readonly #streamOwner: StreamOwner;
-  #files: FileTable | undefined;
-  readonly #bufferRings = new Set<BufferRing>();
   #closing: Promise<void> | undefined;
   #closed = false;
   #onClosed: () => void = () => {};
+  /** What is registered with the ring, and what it is told ahead of time. */
+  readonly registrar: Registrar;
 
   /**
    * @throws `ERR_URING_UNAVAILABLE` where there is no io_uring, `ERR_OUT_OF_RANGE` for sizes that are no powers of
@@ -77,6 +78,7 @@ export class Ring {
       discard: (operation, result) => this.#discard(operation, result),
       isDatagram: (operation) => this.#isDatagram(operation),
     };
+    this.registrar = new Registrar({ ring: this, engine: this.#engine, isClosed: () => this.closed });
     forgotten.register(this, this.#native, this);
   }
 
@@ -373,7 +375,7 @@ export class Ring {
     }
   }
 
-  // What is registered.
+  // Memory.
 
   /**
    * Memory that Rust owns: never copied, aligned for O_DIRECT, registered with the kernel where the limits allow. An
@@ -382,56 +384,6 @@ export class Ring {
   alloc(sizeBytes: number): Buffer {
     this.assertOpen();
     return this.#allocator.alloc(checkInteger('sizeBytes', sizeBytes, 1, ALLOC_BYTES_MAX));
-  }
-
-  /**
-   * Registers the ring's table of files, once. Since Linux 6.0.
-   *
-   * @throws `EMFILE` when the table is larger than RLIMIT_NOFILE, `EBUSY` the second time
-   */
-  registerFiles(options: FileTableOptions = {}): FileTable {
-    this.assertOpen();
-    checkOptions('options', options);
-    this.#files = new FileTable(this, { native: this.#native, assertOpen: () => this.assertOpen() }, options);
-    return this.#files;
-  }
-
-  /** The table that `registerFiles` made. */
-  get files(): FileTable | undefined {
-    return this.#files;
-  }
-
-  /** Registers a ring of provided buffers. Since Linux 5.19. */
-  registerBufferRing(options: BufferRingOptions = {}): BufferRing {
-    this.assertOpen();
-    checkOptions('options', options);
-    const isClosed = (): boolean => this.#closing !== undefined;
-    const owner = {
-      native: this.#native,
-      assertOpen: () => this.assertOpen(),
-      recycle: (group: number, id: number) => this.#engine.recycle(group, id),
-      forget: (buffers: BufferRing) => this.#bufferRings.delete(buffers),
-      get isClosed(): boolean {
-        return isClosed();
-      },
-    };
-    const buffers = new BufferRing(this, owner, options);
-    this.#bufferRings.add(buffers);
-    return buffers;
-  }
-
-  /** Registers the process's present credentials, for the `personality` option of operations. Since Linux 5.6. */
-  registerPersonality(): number {
-    this.assertOpen();
-    const id = this.#native.registerPersonality();
-    if (id < 0) throw systemError(id, 'io_uring_register');
-    return id;
-  }
-
-  unregisterPersonality(id: number): void {
-    this.assertOpen();
-    const result = this.#native.unregisterPersonality(checkInteger('id', id, 1, 0xffff));
-    if (result < 0) throw systemError(result, 'io_uring_register');
   }
 
   // The end.
@@ -453,7 +405,7 @@ export class Ring {
   async #close(): Promise<void> {
     forgotten.unregister(this);
     this.#attached.failPending();
-    for (const buffers of this.#bufferRings) buffers.abandon(systemError(-ECANCELED, 'io_uring_enter'));
+    this.registrar.abandon(systemError(-ECANCELED, 'io_uring_enter'));
     if (this.#tied()) {
       const gone = new Promise<void>((resolve) => {
         this.#onClosed = resolve;

@@ -131,7 +131,7 @@ export function makeDirect(
  * Opens a file.
  *
  * Results in a descriptor, which is yours to close, or with `direct` in a registered file, which never takes a
- * descriptor number at all (the ring needs a files table: `ring.registerFiles()`). Errors are those of open(2).
+ * descriptor number at all (the ring needs a files table: `ring.registrar.registerFiles()`). Errors are those of open(2).
  * Since Linux 5.6 (`direct` 5.15, a slot of the kernel's choice 5.19).
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_openat.3.html io_uring_prep_openat(3)}
@@ -179,7 +179,7 @@ export function openat(
  * import { Ring, close, openat } from 'uring';
  *
  * await using ring = new Ring();
- * ring.registerFiles();
+ * ring.registrar.registerFiles();
  * const file = await ring.exec(openat('/etc/hostname', { direct: true }));
  * await ring.exec(close(file));
  * ```

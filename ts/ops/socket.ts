@@ -99,7 +99,8 @@ function checkMessageFlags(options: TransferOptions | undefined): number {
 }
 
 function leaseOf(buffers: BufferRing, { res, flags }: Outcome): BufferLease | null {
-  return (flags & CqeFlags.BUFFER) === 0 ? null : buffers.lease(flags >>> CQE_BUFFER_SHIFT, res);
+  if ((flags & CqeFlags.BUFFER) === 0) return null;
+  return buffers.lease(flags >>> CQE_BUFFER_SHIFT, res, (flags & CqeFlags.BUF_MORE) !== 0);
 }
 
 /**
@@ -154,7 +155,7 @@ function takeFrom<T extends Operation<BufferLease | null, Kind>>(operation: T, b
  * import { Ring, recvMultishot } from 'uring';
  *
  * await using ring = new Ring();
- * const buffers = ring.registerBufferRing({ entries: 256, sizeBytes: 4096 });
+ * const buffers = ring.registrar.registerBufferRing({ entries: 256, sizeBytes: 4096 });
  * for await (const lease of ring.multishot(recvMultishot(socket, buffers))) {
  *   console.log(lease?.data.toString());
  *   lease?.release();

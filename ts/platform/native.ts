@@ -38,21 +38,40 @@ export interface NativeBufferGroup {
   readonly memory: ArrayBuffer;
 }
 
+/** What a ring of provided buffers is to be like. */
+export interface BufferRingShape {
+  readonly entries: number;
+  readonly sizeBytes: number;
+  readonly manual: boolean;
+  readonly incremental: boolean;
+  readonly mmap: boolean;
+}
+
+/** The calls of `crates/binding/src/registrar.rs`; numbers below zero are negative errnos. */
+export interface NativeRegistrar {
+  registerFiles(ours: number, kernels: number): number;
+  setFile(slot: number, fd: number): number;
+  clearFile(handle: number): number;
+  registerGroup(shape: BufferRingShape): NativeBufferGroup | number;
+  unregisterGroup(group: number): number;
+  lent(group: number): number;
+  bundle(group: number, first: number, bytes: number): number[];
+  takeBuffer(group: number): number;
+  provideBuffer(group: number, id: number, lenBytes: number): number;
+  isOut(group: number, id: number): boolean;
+  groupHead(group: number): number;
+  groupAvailable(group: number, head: number): number;
+  registerPersonality(): number;
+  unregisterPersonality(id: number): number;
+}
+
 /** The cold calls of `crates/binding/src/lib.rs`; numbers below zero are negative errnos. */
-export interface NativeRing {
+export interface NativeRing extends NativeRegistrar {
   shared(): ArrayBuffer;
   hot(): HotFunctions;
   layout(): Layout | null;
   stats(): number[];
   alloc(sizeBytes: number, register: boolean): NativeArena | number;
-  registerFiles(ours: number, kernels: number): number;
-  setFile(slot: number, fd: number): number;
-  clearFile(handle: number): number;
-  registerBuffers(entries: number, sizeBytes: number): NativeBufferGroup | number;
-  unregisterBuffers(group: number): number;
-  lent(group: number): number;
-  registerPersonality(): number;
-  unregisterPersonality(id: number): number;
   attach(deliver: (fatal: number) => void, closed: () => void): number;
   close(): number;
   cancelAll(): number;

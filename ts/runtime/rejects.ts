@@ -39,7 +39,7 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
       return refusal(
         'ERR_URING_SLOT_UNAVAILABLE',
         name,
-        'needs a free slot of ours: see ring.registerFiles()',
+        'needs a free slot of ours: see ring.registrar.registerFiles()',
       );
     default:
       return refusal(

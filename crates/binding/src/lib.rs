@@ -4,6 +4,7 @@
 mod event_loop;
 mod external;
 mod hot;
+mod registrar;
 mod state;
 mod uv;
 
@@ -20,7 +21,7 @@ use uring_core::uapi;
 /// Offsets into an arena have 32 bits; half of that is the most that V8 gives an ArrayBuffer on every Node from 20 on.
 const ARENA_BYTES_MAX: f64 = 2_147_483_648.0;
 
-fn failed(error: &io::Error) -> i32 {
+pub(crate) fn failed(error: &io::Error) -> i32 {
     -error.raw_os_error().unwrap_or(libc::EIO)
 }
 
@@ -53,7 +54,7 @@ pub struct Layout {
 /// The cold calls of one ring. TypeScript has checked the arguments' types and ranges.
 #[napi]
 pub struct NativeRing {
-    state: Rc<State>,
+    pub(crate) state: Rc<State>,
 }
 
 /// Opens a ring; answers a negative errno when the kernel refuses.
@@ -93,19 +94,19 @@ fn flag_names(flags: u32) -> Vec<String> {
 }
 
 impl NativeRing {
-    fn with<T>(&self, act: impl FnOnce(&mut Ring) -> io::Result<T>) -> Result<T, i32> {
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Ring) -> io::Result<T>) -> Result<T, i32> {
         match self.state.core.borrow_mut().as_mut() {
             Some(ring) => act(ring).map_err(|error| failed(&error)),
             None => Err(-libc::EBADF),
         }
     }
 
-    fn number(&self, act: impl FnOnce(&mut Ring) -> io::Result<u32>) -> f64 {
+    pub(crate) fn number(&self, act: impl FnOnce(&mut Ring) -> io::Result<u32>) -> f64 {
         self.with(act).map_or_else(f64::from, f64::from)
     }
 }
 
-fn value<'env>(env: &Env, raw: Option<napi::sys::napi_value>) -> napi::Result<Unknown<'env>> {
+pub(crate) fn value<'env>(env: &Env, raw: Option<napi::sys::napi_value>) -> napi::Result<Unknown<'env>> {
     let raw =
         raw.ok_or_else(|| napi::Error::from_reason("this runtime does not allow external ArrayBuffers"))?;
     // SAFETY: the value was made by Node-API for this environment in the call that is under way.
@@ -198,7 +199,7 @@ impl NativeRing {
         )
     }
 
-    fn arena_object<'env>(
+    pub(crate) fn arena_object<'env>(
         &self,
         env: &'env Env,
         handle: u32,
@@ -222,67 +223,6 @@ impl NativeRing {
         object.set(extra.0, extra.1)?;
         object.set("memory", memory)?;
         Ok(object.to_unknown())
-    }
-
-    /// Registers a sparse files table: `ours` slots, then `kernels` slots that the kernel allocates from.
-    #[napi]
-    pub fn register_files(&self, ours: u32, kernels: u32) -> i32 {
-        status_of(self.with(|ring| ring.register_files(ours, kernels)))
-    }
-
-    /// Puts a descriptor into a slot, or with a negative slot into a free one; answers the handle.
-    #[napi]
-    pub fn set_file(&self, slot: i32, fd: i32) -> f64 {
-        self.number(|ring| ring.set_file(u32::try_from(slot).ok(), fd))
-    }
-
-    #[napi]
-    pub fn clear_file(&self, handle: u32) -> i32 {
-        status_of(self.with(|ring| ring.clear_file(handle)))
-    }
-
-    /// A new buffer group as {handle, group, memory}, or a negative errno.
-    #[napi(ts_return_type = "NativeBufferGroup | number")]
-    pub fn register_buffers<'env>(
-        &self,
-        env: &'env Env,
-        entries: u32,
-        size_bytes: u32,
-    ) -> napi::Result<Unknown<'env>> {
-        match self.with(|ring| ring.register_buffers(entries, size_bytes)) {
-            Ok((group, arena)) => {
-                let total = entries as usize * size_bytes as usize;
-                self.arena_object(
-                    env,
-                    arena.handle,
-                    &arena.mapping,
-                    total,
-                    ("group", u32::from(group)),
-                )
-            }
-            Err(errno) => number_value(env, errno),
-        }
-    }
-
-    #[napi]
-    pub fn unregister_buffers(&self, group: u32) -> i32 {
-        status_of(self.with(|ring| ring.unregister_buffers(group as u16)))
-    }
-
-    /// Buffers of a group that are lent to JavaScript.
-    #[napi]
-    pub fn lent(&self, group: u32) -> f64 {
-        self.number(|ring| Ok(ring.tables.groups.lent_count(group as u16).unwrap_or(0)))
-    }
-
-    #[napi]
-    pub fn register_personality(&self) -> f64 {
-        self.number(|ring| ring.registrar().personality())
-    }
-
-    #[napi]
-    pub fn unregister_personality(&self, id: u32) -> i32 {
-        status_of(self.with(|ring| ring.registrar().unregister_personality(id as u16)))
     }
 
     /// Ties the ring to the event loop; `deliver` is called when completions can be read, `closed` at the end.
@@ -331,11 +271,11 @@ impl NativeRing {
     }
 }
 
-fn status_of(result: Result<(), i32>) -> i32 {
+pub(crate) fn status_of(result: Result<(), i32>) -> i32 {
     result.err().unwrap_or(0)
 }
 
-fn number_value<'env>(env: &Env, number: i32) -> napi::Result<Unknown<'env>> {
+pub(crate) fn number_value<'env>(env: &Env, number: i32) -> napi::Result<Unknown<'env>> {
     let mut raw = std::ptr::null_mut();
     // SAFETY: makes a number in the scope of the call that is under way.
     unsafe { napi::sys::napi_create_int32(env.raw(), number, &mut raw) };

@@ -167,7 +167,8 @@ impl BufferGroups {
         };
         for id in 0..entries {
             if options.manual {
-                ring.cursors.put_back(id as u16);
+                // The first ones are taken first.
+                ring.cursors.put_back((entries - 1 - id) as u16);
             } else {
                 ring.give_back(id as u16, size_bytes);
             }
@@ -300,6 +301,17 @@ impl BufferGroups {
         }
         ring.commit();
         Ok(())
+    }
+
+    /// Whether a buffer is lent or free, and not the kernel's.
+    pub fn is_out(&mut self, group: u16, id: u16) -> bool {
+        self.get(group).is_some_and(|ring| ring.cursors.is_out(id))
+    }
+
+    /// Buffers in the ring that the kernel can take, when it has taken `head` so far.
+    pub fn available(&mut self, group: u16, head: u16) -> Option<u32> {
+        self.get(group)
+            .map(|ring| u32::from(ring.cursors.tail().wrapping_sub(head)))
     }
 
     /// Buffers of the group that are lent to JavaScript.
