@@ -17,7 +17,6 @@ pub mod ops;
 pub mod queues;
 pub mod raw;
 pub mod register;
-mod register_ring;
 pub mod reject;
 pub mod relocate;
 mod resize;

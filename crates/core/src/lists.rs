@@ -77,12 +77,11 @@ fn words_at<const N: usize>(range: &Range, entry: u64) -> [u32; N] {
     bytes.map(u32::from_ne_bytes)
 }
 
+/// Iovecs, the arenas that they name, the registered one if that is all, and the arena of their description.
+type Iovecs = (Vec<libc::iovec>, Vec<u16>, Option<u16>, u16);
+
 /// Reads `count` entries {offset, handle, length, 0}.
-fn iovecs_of(
-    arenas: &Arenas,
-    (handle, offset): (u32, u32),
-    count: u32,
-) -> Result<(Vec<libc::iovec>, Vec<u16>, Option<u16>, u16), Reject> {
+fn iovecs_of(arenas: &Arenas, (handle, offset): (u32, u32), count: u32) -> Result<Iovecs, Reject> {
     let list = arenas.resolve(handle, offset, count * 4 * IOVEC_ENTRY_WORDS as u32)?;
     let (mut iovecs, mut named) = (Vec::new(), Vec::new());
     let mut fixed = true;

@@ -10,6 +10,7 @@ mod limits;
 pub mod opcode;
 mod probe;
 mod restrictions;
+mod ring;
 
 pub use buffers::CloneBuffers;
 pub use cancel::SyncCancel;

@@ -1,18 +1,9 @@
 //! Registrations that are about the ring itself: what names it, whether it runs, its sizes, its memory for waits.
 
-use crate::register::Registrar;
+use super::{Registrar, opcode};
 use crate::uapi::Params;
 use std::io;
 use std::os::fd::RawFd;
-
-/// IORING_REGISTER_* (include/uapi/linux/io_uring.h).
-mod opcode {
-    pub const ENABLE_RINGS: u32 = 12;
-    pub const RING_FDS: u32 = 20;
-    pub const UNREGISTER_RING_FDS: u32 = 21;
-    pub const RESIZE_RINGS: u32 = 33;
-    pub const MEM_REGION: u32 = 34;
-}
 
 /// struct io_uring_rsrc_update.
 #[repr(C)]
@@ -42,12 +33,6 @@ struct RegionRegistration {
 }
 
 impl Registrar {
-    /// Starts a ring that was set up disabled (5.10).
-    pub fn enable_rings(self) -> io::Result<()> {
-        // SAFETY: takes no argument.
-        unsafe { self.call(opcode::ENABLE_RINGS, std::ptr::null::<u8>(), 0) }.map(drop)
-    }
-
     /// Enters the ring into this thread's table of rings (5.18); answers its place.
     pub fn ring_fd(self, fd: RawFd) -> io::Result<u32> {
         const ANY_PLACE: u32 = u32::MAX;
