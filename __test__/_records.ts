@@ -13,7 +13,7 @@ const { Engine } = await inside<typeof import('../dist/runtime/engine.js')>('run
 const { createArena } = await inside<typeof import('../dist/memory/arena.js')>('memory/arena.js');
 const { BufferRing } = await inside<typeof import('../dist/buffer-ring.js')>('buffer-ring.js');
 const { FileTable } = await inside<typeof import('../dist/files.js')>('files.js');
-const { opInfo } = await inside<typeof import('../dist/generated/ops.js')>('generated/ops.js');
+export const { opInfo } = await inside<typeof import('../dist/generated/ops.js')>('generated/ops.js');
 const abi = await inside<typeof import('../dist/generated/abi.js')>('generated/abi.js');
 
 const ARENA_BYTES = 8192;
