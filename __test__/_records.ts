@@ -66,6 +66,7 @@ class FakeNative implements Pick<NativeRing, Used> {
     completionsOffset: 1024,
     recycleOffset: 2048,
     completions: ENTRIES,
+    completionWords: 4,
     setupFlags: [],
     features: 0,
     operations: Object.keys(opInfo).map(Number),

@@ -22,6 +22,11 @@ export class Completion {
   result: unknown = undefined;
   /** Why the operation failed, or null. A timer that expired has not failed, although its `res` is -ETIME. */
   error: UringError | null = null;
+  /**
+   * What a large completion says besides, in rings with `cqeBytes` 32 or `'mixed'`; undefined for a small one. What it
+   * means depends on the operation.
+   */
+  extra: readonly [bigint, bigint] | undefined = undefined;
   /** The operation this is a completion of. */
   operation: AnyOperation | undefined = undefined;
   /** What this is, if it belongs to no operation of this ring: a message or a tag. */

@@ -32,6 +32,7 @@ export const CqeFlags = {
   SOCK_NONEMPTY: 1 << 2,
   NOTIF: 1 << 3,
   BUF_MORE: 1 << 4,
+  F_32: 1 << 15,
 } as const;
 
 /** What a cancel request looks for (`IORING_ASYNC_CANCEL_*`). */

@@ -53,9 +53,11 @@ export {
 } from './ops/socket.ts';
 export type { Registrar } from './registrar.ts';
 export { Ring } from './ring.ts';
-export type { RingOptions } from './ring-options.ts';
+export type { Feature, RingOptions } from './ring-options.ts';
 export type { RingStats } from './ring-stats.ts';
 export type { CompletionCallback } from './runtime/engine.ts';
 export type { MultishotStream } from './runtime/multishot.ts';
+export type { SetupFlagOptions } from './setup-flags.ts';
 export { Stats } from './stats.ts';
 export { CURRENT_POSITION } from './validate.ts';
+export type { WaitOptions } from './wait-options.ts';

@@ -1,14 +1,27 @@
-import { invalidType, systemError } from './errors.ts';
+import { constants } from 'node:os';
+import { invalidType, invalidValue, systemError, UringError } from './errors.ts';
+import { FEATURES } from './flags.ts';
+import { SetupFlags } from './generated/abi.ts';
 import { type NativeRing, native, type OpenOptions } from './platform/native.ts';
 import type { Ring } from './ring.ts';
+import { checkCombinations, type SetupFlagOptions, setupFlagsOf, setupRefused } from './setup-flags.ts';
 import { checkBoolean, checkInteger, checkOptions, checkPowerOfTwo, UINT32_MAX } from './validate.ts';
 
 const ENTRIES_MAX = 32_768;
 const CQ_ENTRIES_MAX = 65_536;
 /** Room for completions that come faster than the event loop turns; 16 bytes each. */
 const CQ_ENTRIES_DEFAULT = 4096;
-/** How to open a ring. */
-export interface RingOptions {
+
+/** A feature of the kernel's io_uring (`IORING_FEAT_*`), as `ring.features` names it. */
+export type Feature = (typeof FEATURES)[number];
+
+/**
+ * How to open a ring. What is asked for is required, and an error if the kernel does not have it; what is left out is
+ * chosen by what the kernel has.
+ *
+ * @see {@link https://man7.org/linux/man-pages/man2/io_uring_setup.2.html io_uring_setup(2)}
+ */
+export interface RingOptions extends SetupFlagOptions {
   /** Size of the submission queue, a power of two from 1 to 32,768. Default 256. */
   entries?: number;
   /**
@@ -22,40 +35,61 @@ export interface RingOptions {
    * one for each ring is rarely worth it. Since Linux 5.13 without privileges.
    */
   sqpoll?: { idleMs?: number; cpu?: number };
-  /** Busy-poll for completions: O_DIRECT reads and writes on devices with poll queues only. */
-  iopoll?: boolean;
   /** Share the worker threads of another ring. */
   attachTo?: Ring;
+  /** With false, waiting for completions does not count as waiting for a disk. Since Linux 6.15. */
+  ioWait?: boolean;
   /**
-   * How the kernel runs completions: `'defer'` (the default) when the ring is entered, `'coop'` also at any other
-   * system call. The kernel's support decides in the end: see `ring.setupFlags`.
+   * The limits of waits lie in memory that the kernel knows, so that it need not copy them for each wait. Since Linux
+   * 6.13.
    */
-  taskrun?: 'defer' | 'coop';
+  registeredWait?: boolean;
+  /** Features without which the ring shall not open. */
+  requireFeatures?: readonly Feature[];
 }
 
-/** @internal Opens a ring; `descriptorOf` answers the descriptor of a ring, and nothing for anything else. */
-export function openRing(
+/** Sizes of the queues, checked; with `clamp` the kernel reduces what is too large. */
+export function checkSizes(
+  { entries, cqEntries }: { entries: number; cqEntries?: number | undefined },
+  clamp: boolean,
+): { entries: number; cqEntries: number } {
+  const max = (limit: number): number => (clamp ? 2 ** 31 : limit);
+  const sq = checkPowerOfTwo('options.entries', entries, 1, max(ENTRIES_MAX));
+  const cqDefault = Math.max(CQ_ENTRIES_DEFAULT, sq);
+  const cq = checkPowerOfTwo('options.cqEntries', cqEntries ?? cqDefault, sq, max(CQ_ENTRIES_MAX));
+  return { entries: sq, cqEntries: cq };
+}
+
+function checkFeatures(features: unknown): readonly Feature[] {
+  if (features === undefined) return [];
+  if (!Array.isArray(features)) throw invalidType('options.requireFeatures', 'an array of names', features);
+  for (const name of features) {
+    if (!FEATURES.includes(name)) {
+      const problem = `has ${String(name)}, which is none of ${FEATURES.join(', ')}`;
+      throw invalidValue('options.requireFeatures', problem);
+    }
+  }
+  return features;
+}
+
+/** The options of the native side, and the features that the ring must have. */
+function checked(
   options: RingOptions,
   descriptorOf: (ring: unknown) => number | undefined,
-): NativeRing {
+): { open: OpenOptions; features: readonly Feature[] } {
   checkOptions('options', options);
-  const entries = checkPowerOfTwo('options.entries', options.entries ?? 256, 1, ENTRIES_MAX);
-  const cqDefault = Math.max(CQ_ENTRIES_DEFAULT, entries);
-  const cqEntries = checkPowerOfTwo(
-    'options.cqEntries',
-    options.cqEntries ?? cqDefault,
-    entries,
-    CQ_ENTRIES_MAX,
+  const flags = setupFlagsOf(options);
+  const sizes = checkSizes(
+    { entries: options.entries ?? 256, cqEntries: options.cqEntries },
+    options.clamp === true,
   );
   const open: OpenOptions = {
-    entries,
-    cqEntries,
-    iopoll: checkBoolean('options.iopoll', options.iopoll ?? false),
+    ...sizes,
+    ...flags,
     coop: options.taskrun === 'coop',
+    registeredWait: checkBoolean('options.registeredWait', options.registeredWait ?? false),
+    ioWait: checkBoolean('options.ioWait', options.ioWait ?? true),
   };
-  if (options.taskrun !== undefined && options.taskrun !== 'coop' && options.taskrun !== 'defer') {
-    throw invalidType('options.taskrun', "'defer' or 'coop'", options.taskrun);
-  }
   if (options.sqpoll !== undefined) {
     checkOptions('options.sqpoll', options.sqpoll);
     open.sqpollIdleMs = checkInteger('options.sqpoll.idleMs', options.sqpoll.idleMs ?? 1000, 0, UINT32_MAX);
@@ -65,9 +99,34 @@ export function openRing(
   if (options.attachTo !== undefined) {
     const fd = descriptorOf(options.attachTo);
     if (fd === undefined) throw invalidType('options.attachTo', 'a Ring', options.attachTo);
+    if (fd < 0) throw invalidValue('options.attachTo', 'has no descriptor (registeredFdOnly) to attach to');
     open.attachTo = fd;
   }
+  checkCombinations(options);
+  const features = checkFeatures(options.requireFeatures);
+  return { open, features: open.ioWait ? features : [...features, 'NO_IOWAIT'] };
+}
+
+/** @internal Opens a ring; `descriptorOf` answers the descriptor of a ring, and nothing for anything else. */
+export function openRing(
+  options: RingOptions,
+  descriptorOf: (ring: unknown) => number | undefined,
+): NativeRing {
+  const { open, features } = checked(options, descriptorOf);
   const ring = native().open(open);
-  if (typeof ring === 'number') throw systemError(ring, 'io_uring_setup');
+  if (typeof ring === 'number') {
+    if (ring !== -constants.errno.EINVAL) throw systemError(ring, 'io_uring_setup');
+    const sqpoll = open.sqpollIdleMs === undefined ? 0 : SetupFlags.SQPOLL;
+    const cpu = open.sqpollCpu === undefined ? 0 : SetupFlags.SQ_AFF;
+    const attached = open.attachTo === undefined ? 0 : SetupFlags.ATTACH_WQ;
+    throw setupRefused(open.required | sqpoll | cpu | attached);
+  }
+  const has = ring.layout()?.features ?? 0;
+  const missing = features.filter((name) => (has & (1 << FEATURES.indexOf(name))) === 0);
+  if (missing.length > 0) {
+    ring.closeNow();
+    const message = `this kernel's io_uring does not have ${missing.join(', ')}: use a later kernel, or do without`;
+    throw new UringError('ERR_URING_UNSUPPORTED_FEATURE', message);
+  }
   return ring;
 }

@@ -1,27 +1,26 @@
-import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
-import { BufferLease } from './buffer-ring.ts';
 import type { Completion } from './completion.ts';
 import { invalidType, invalidValue, outOfRange, systemError, UringError } from './errors.ts';
-import { FixedFile } from './files.ts';
 import { FEATURES, SqeFlags } from './flags.ts';
 import { Word } from './generated/abi.ts';
 import { type Op, opInfo } from './generated/ops.ts';
 import { Allocator } from './memory/allocator.ts';
 import { type AnyOperation, checkSqeFlags, Operation } from './operation.ts';
-import type { Layout, NativeRing } from './platform/native.ts';
+import type { NativeRing } from './platform/native.ts';
 import { Registrar } from './registrar.ts';
 import { openRing, type RingOptions } from './ring-options.ts';
 import { namedStats, type RingStats } from './ring-stats.ts';
 import { Attached } from './runtime/attached.ts';
+import { discard, isDatagram } from './runtime/disposal.ts';
 import { type CompletionCallback, Engine, type Handler } from './runtime/engine.ts';
 import { CANCEL_AGAIN_MS, forgotten } from './runtime/forgotten.ts';
 import { MultishotStream, type StreamOwner } from './runtime/multishot.ts';
 import { PromiseSettler } from './runtime/promise.ts';
 import { closedError, nothingInFlight, notOnce } from './runtime/rejects.ts';
+import { disabledError, RingState } from './runtime/ring-state.ts';
 import { checkFunction, checkInteger, checkOptions } from './validate.ts';
+import { checkWait, type WaitOptions } from './wait-options.ts';
 
-const SOCK_DGRAM = 2;
 const ECANCELED = constants.errno.ECANCELED;
 /** The largest arena: offsets in operation records have 32 bits. */
 const ALLOC_BYTES_MAX = 2 ** 31;
@@ -51,7 +50,7 @@ const ALLOC_BYTES_MAX = 2 ** 31;
 export class Ring {
   readonly #native: NativeRing;
   readonly #engine: Engine;
-  readonly #layout: Layout;
+  readonly #state: RingState;
   readonly #attached: Attached;
   readonly #allocator: Allocator;
   readonly #streamOwner: StreamOwner;
@@ -69,14 +68,14 @@ export class Ring {
     this.#native = openRing(options, (ring) => (ring instanceof Ring ? ring.fd : undefined));
     const layout = this.#native.layout();
     if (layout === null) throw new UringError('ERR_URING_CLOSED', 'the ring closed while it was opened');
-    this.#layout = layout;
     this.#engine = new Engine(this, this.#native, layout);
+    this.#state = new RingState(this.#native, this.#engine);
     this.#allocator = new Allocator(this.#native, this);
-    this.#attached = new Attached(this.#engine, layout.cqEntries, () => this.#onClosed());
+    this.#attached = new Attached(this.#engine, () => this.#onClosed());
     this.#streamOwner = {
       start: (operation, handler, userData) => this.#start(operation, handler, userData),
       discard: (operation, result) => this.#discard(operation, result),
-      isDatagram: (operation) => this.#isDatagram(operation),
+      isDatagram: (operation) => isDatagram(this.#native, operation),
     };
     this.registrar = new Registrar({ ring: this, engine: this.#engine, isClosed: () => this.closed });
     forgotten.register(this, this.#native, this);
@@ -84,34 +83,82 @@ export class Ring {
 
   // What the ring is.
 
-  /** The ring's descriptor. */
+  /** The ring's descriptor; -1 if it was opened with `registeredFdOnly`. */
   get fd(): number {
     this.assertOpen();
-    return this.#layout.fd;
+    return this.#engine.layout.fd;
   }
   /** Size of the submission queue. */
   get entries(): number {
-    return this.#layout.sqEntries;
+    return this.#engine.layout.sqEntries;
   }
   /** Size of the completion queue. */
   get cqEntries(): number {
-    return this.#layout.cqEntries;
+    return this.#engine.layout.cqEntries;
   }
-  /** The optional setup flags that this kernel granted, such as `DEFER_TASKRUN`. */
+  /** The setup flags that this kernel granted, asked for or not, such as `DEFER_TASKRUN`. */
   get setupFlags(): readonly string[] {
-    return this.#layout.setupFlags;
+    return this.#engine.layout.setupFlags;
   }
   /** The ring's features, such as `NODROP`. */
   get features(): readonly string[] {
-    return FEATURES.filter((_, bit) => (this.#layout.features & (1 << bit)) !== 0);
+    return FEATURES.filter((_, bit) => (this.#engine.layout.features & (1 << bit)) !== 0);
   }
   /** Names of the operations of this package that this kernel has, from its own probe. */
   get operations(): readonly (keyof typeof Op)[] {
-    return this.#layout.operations.flatMap((opcode) => opInfo[opcode]?.name ?? []);
+    return this.#engine.layout.operations.flatMap((opcode) => opInfo[opcode]?.name ?? []);
   }
   /** `close` was called. */
   get closed(): boolean {
     return this.#closing !== undefined;
+  }
+
+  /**
+   * Starts a ring that was opened with `disabled`. Since Linux 5.10.
+   *
+   * @throws `ERR_URING_NOT_DISABLED` for any other ring
+   * @see {@link https://man7.org/linux/man-pages/man3/io_uring_enable_rings.3.html io_uring_enable_rings(3)}
+   */
+  enable(): void {
+    this.assertOpen();
+    this.#state.enable();
+  }
+
+  /**
+   * Gives the queues other sizes, each as when a ring is opened; what is left out stays as it is. Operations may be in
+   * flight and completions unread: nothing is lost. Since Linux 6.13.
+   *
+   * @throws `ERR_URING_PREPARED` when operations are prepared and not submitted, `ERR_URING_UNSUPPORTED_FLAG` for a
+   * ring without DEFER_TASKRUN, `ERR_URING_UNSUPPORTED_FEATURE` before Linux 6.13
+   * @see {@link https://man7.org/linux/man-pages/man3/io_uring_resize_rings.3.html io_uring_resize_rings(3)}
+   * @example
+   * ```ts
+   * import { Ring } from 'uring';
+   *
+   * await using ring = new Ring({ entries: 8, cqEntries: 16 });
+   * ring.resize({ cqEntries: 4096 });
+   * ```
+   */
+  resize(options: { entries?: number; cqEntries?: number }): void {
+    this.assertOpen();
+    this.#state.resize(options);
+  }
+
+  /**
+   * Names the ring by its place in a table of this thread, which saves the kernel looking its descriptor up whenever
+   * the ring is entered. There are 16 places. Since Linux 5.18.
+   *
+   * @see {@link https://man7.org/linux/man-pages/man3/io_uring_register_ring_fd.3.html io_uring_register_ring_fd(3)}
+   */
+  registerRingFd(): void {
+    this.assertOpen();
+    this.#state.registerRingFd();
+  }
+
+  /** Undoes `registerRingFd`; closing does so too. */
+  unregisterRingFd(): void {
+    this.assertOpen();
+    this.#state.unregisterRingFd();
   }
 
   // Counts.
@@ -215,25 +262,19 @@ export class Ring {
    * As `submit`, then blocks the thread until `count` completions can be read or the time is up. Operations that
    * were started with callbacks or promises count too.
    *
-   * @param options.timeoutMs longest wait in milliseconds; default: none
-   * @throws `ERR_URING_NOTHING_IN_FLIGHT` when that would wait forever
+   * @throws `ERR_URING_NOTHING_IN_FLIGHT` when that would wait forever, `ERR_URING_UNSUPPORTED_FEATURE` for a minimum
+   * or a deadline before Linux 6.12
    */
-  submitAndWait(count: number, options: { timeoutMs?: number } = {}): number {
+  submitAndWait(count: number, options: WaitOptions = {}): number {
     this.assertOpen();
     checkInteger('count', count, 0, this.cqEntries);
-    checkOptions('options', options);
-    const timeoutMs = options.timeoutMs;
-    if (timeoutMs === undefined) {
-      // Multishot operations complete more than once, so only "nothing at all" is sure to be a mistake.
-      if (count > 0 && this.#engine.slots.live === 0 && this.#engine.unread.length === 0)
-        throw nothingInFlight();
-    } else if (typeof timeoutMs !== 'number') {
-      throw invalidType('options.timeoutMs', 'of type number', timeoutMs);
-    } else if (!(timeoutMs >= 0)) {
-      throw outOfRange('options.timeoutMs', '>= 0', timeoutMs);
-    }
-    const want = Math.max(0, count - this.#engine.unread.length);
-    return this.#checked(this.#engine.hot.submitAndWait(want, timeoutMs ?? -1));
+    const engine = this.#engine;
+    const ends = checkWait(options, engine.layout.features);
+    // Multishot operations complete more than once, so only "nothing at all" is sure to be a mistake.
+    if (!ends && count > 0 && engine.slots.live === 0 && engine.unread.length === 0) throw nothingInFlight();
+    const want = Math.max(0, count - engine.unread.length);
+    const { timeoutMs = -1, minWaitMs, deadlineNs } = options;
+    return this.#checked(engine.hot.submitAndWait(want, timeoutMs, minWaitMs, deadlineNs));
   }
 
   /**
@@ -293,8 +334,8 @@ export class Ring {
   }
 
   #checked(result: number): number {
-    if (result < 0) throw systemError(result, 'io_uring_enter');
-    return result;
+    if (result >= 0) return result;
+    throw this.#state.isDisabled ? disabledError() : systemError(result, 'io_uring_enter');
   }
 
   // On the event loop.
@@ -349,6 +390,7 @@ export class Ring {
 
   #start(operation: AnyOperation, handler: Handler, userData: unknown): void {
     if (this.#closing !== undefined) throw closedError();
+    if (this.#state.isDisabled) throw disabledError();
     if (!(operation instanceof Operation))
       throw invalidType('operation', 'an operation, such as read(...)', operation);
     if (operation.hasFlags(SqeFlags.LINK | SqeFlags.HARDLINK)) {
@@ -358,21 +400,8 @@ export class Ring {
     this.#attached.start(operation, handler, userData);
   }
 
-  /** Whether an operation works on a datagram socket, where receiving nothing is not the end. */
-  #isDatagram(operation: AnyOperation): boolean {
-    const isBySlot = operation.hasFlags(SqeFlags.FIXED_FILE);
-    return !isBySlot && this.#native.socketType(operation.fd) === SOCK_DGRAM;
-  }
-
-  /** Gives up a result that nobody took: closes descriptors and slots, gives buffers back. */
   #discard(operation: AnyOperation, result: unknown): void {
-    if (result instanceof FixedFile) {
-      if (!this.#closed) this.#native.clearFile(result.handle);
-    } else if (result instanceof BufferLease) {
-      result.release();
-    } else if (typeof result === 'number' && opInfo[operation.opcode]?.result === 'descriptor') {
-      closeSync(result);
-    }
+    discard(this.#closed ? undefined : this.#native, operation, result);
   }
 
   // Memory.

@@ -32,8 +32,34 @@ export const Reject = {
   registered: 15,
 } as const;
 
+/** Setup flags of a ring (`IORING_SETUP_*`). */
+export const SetupFlags = {
+  IOPOLL: 1 << 0,
+  SQPOLL: 1 << 1,
+  SQ_AFF: 1 << 2,
+  CQSIZE: 1 << 3,
+  CLAMP: 1 << 4,
+  ATTACH_WQ: 1 << 5,
+  R_DISABLED: 1 << 6,
+  SUBMIT_ALL: 1 << 7,
+  COOP_TASKRUN: 1 << 8,
+  TASKRUN_FLAG: 1 << 9,
+  SQE128: 1 << 10,
+  CQE32: 1 << 11,
+  SINGLE_ISSUER: 1 << 12,
+  DEFER_TASKRUN: 1 << 13,
+  NO_MMAP: 1 << 14,
+  REGISTERED_FD_ONLY: 1 << 15,
+  NO_SQARRAY: 1 << 16,
+  HYBRID_IOPOLL: 1 << 17,
+  CQE_MIXED: 1 << 18,
+  SQE_MIXED: 1 << 19,
+  SQ_REWIND: 1 << 20,
+} as const;
+
 export const RECORD_WORDS = 16;
-export const COMPLETION_WORDS = 4;
+/** Words of a completion record in a ring with large completions. */
+export const LARGE_COMPLETION_WORDS = 8;
 export const RECYCLE_CAPACITY = 4096;
 /** Bit of a completion record's fourth word: Rust made it, with the reason in the low 16 bits. */
 export const EXTRA_IS_LOCAL = 1073741824;

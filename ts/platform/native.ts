@@ -5,8 +5,8 @@ import { UringError } from '../errors.ts';
 export interface HotFunctions {
   /** Submits what is prepared and reaps; answers the number of records taken. */
   submit(): number;
-  /** As `submit`, then waits for completions; a negative timeout means none. */
-  submitAndWait(want: number, timeoutMs: number): number;
+  /** As `submit`, then waits for completions; a negative timeout means none, and a deadline goes before it. */
+  submitAndWait(want: number, timeoutMs: number, minWaitMs?: number, deadlineNs?: bigint): number;
   /** Reaps, and fetches what the kernel holds back; answers how many completions can be read. */
   collect(): number;
   /** Keeps the process alive until nothing is in flight. */
@@ -20,6 +20,8 @@ export interface Layout {
   readonly completionsOffset: number;
   readonly recycleOffset: number;
   readonly completions: number;
+  /** Words of a completion record: 4, or 8 in a ring with large completions. */
+  readonly completionWords: number;
   readonly setupFlags: string[];
   readonly features: number;
   readonly operations: number[];
@@ -76,6 +78,10 @@ export interface NativeRing extends NativeRegistrar {
   close(): number;
   cancelAll(): number;
   closeNow(): void;
+  enable(): number;
+  resize(sqEntries: number, cqEntries: number): number;
+  registerRingFd(): number;
+  unregisterRingFd(): number;
   socketType(fd: number): number;
 }
 
@@ -84,13 +90,17 @@ export interface OpenOptions {
   cqEntries: number;
   sqpollIdleMs?: number;
   sqpollCpu?: number;
-  iopoll: boolean;
   attachTo?: number;
   coop: boolean;
+  required: number;
+  forbidden: number;
+  registeredWait: boolean;
+  ioWait: boolean;
 }
 
 export interface Native {
   open(options: OpenOptions): NativeRing | number;
+  unknownSetupFlags(asked: number): number;
 }
 
 let loaded: Native | undefined;

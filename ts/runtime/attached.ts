@@ -24,7 +24,6 @@ interface Pending {
  */
 export class Attached {
   readonly #engine: Engine;
-  readonly #inFlightMax: number;
   #attached = false;
   #pending: Pending[] = [];
   /** Place of the first one that still waits. */
@@ -34,9 +33,8 @@ export class Attached {
   /** Held here because Rust holds it weakly while nothing is in flight, so that a forgotten ring can be collected. */
   readonly #onDeliver: (fatal: number) => void = (fatal) => this.#deliver(fatal);
 
-  constructor(engine: Engine, inFlightMax: number, onClosed: () => void) {
+  constructor(engine: Engine, onClosed: () => void) {
     this.#engine = engine;
-    this.#inFlightMax = inFlightMax;
     this.#onClosed = onClosed;
   }
 
@@ -65,7 +63,7 @@ export class Attached {
       return;
     }
     if (cancelled.length > 0) handler = adding(handler, cancelled.length);
-    const mustWait = !urgent && (this.waiting > 0 || engine.slots.live >= this.#inFlightMax);
+    const mustWait = !urgent && (this.waiting > 0 || engine.slots.live >= this.#engine.layout.cqEntries);
     if (mustWait || !this.#prep(operation, handler, userData))
       this.#wait({ operation, handler, userData }, urgent);
     if (engine.word(Word.referenced) === 0) engine.hot.wake();
@@ -110,7 +108,7 @@ export class Attached {
   /** Tells Rust to come again when the block has room (not when only the in-flight limit is in the way). */
   #announce(): void {
     const isUrgent = this.#pending[this.#first]?.operation.opcode === Op.asyncCancel;
-    const atLimit = !isUrgent && this.#engine.slots.live >= this.#inFlightMax;
+    const atLimit = !isUrgent && this.#engine.slots.live >= this.#engine.layout.cqEntries;
     this.#engine.setWord(Word.pending, atLimit ? 0 : this.waiting);
   }
 
@@ -129,7 +127,8 @@ export class Attached {
     const engine = this.#engine;
     while (this.waiting > 0) {
       const pending = this.#pending[this.#first] as Pending;
-      const atLimit = pending.operation.opcode !== Op.asyncCancel && engine.slots.live >= this.#inFlightMax;
+      const atLimit =
+        pending.operation.opcode !== Op.asyncCancel && engine.slots.live >= this.#engine.layout.cqEntries;
       if (atLimit) break;
       try {
         if (!engine.prep(pending.operation, pending.handler, pending.userData, 0)) break;

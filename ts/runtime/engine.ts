@@ -2,10 +2,10 @@ import { Completion } from '../completion.ts';
 import { detached, outOfRange, systemError, UringError } from '../errors.ts';
 import { CQE_BUFFER_SHIFT, CqeFlags } from '../flags.ts';
 import {
-  COMPLETION_WORDS,
   EXTRA_IS_EVENT,
   EXTRA_IS_LOCAL,
   EXTRA_LOW_MASK,
+  LARGE_COMPLETION_WORDS,
   RECORD_WORDS,
   RECYCLE_CAPACITY,
   Word,
@@ -41,15 +41,17 @@ const TWO_32 = 4_294_967_296;
 export class Engine {
   readonly native: NativeRing;
   readonly hot: HotFunctions;
-  readonly layout: Layout;
+  layout: Layout;
   readonly slots: Slots = new Slots();
   /** Completions of operations that were prepared by hand, found while delivering to callbacks. */
   readonly unread: Completion[] = [];
   readonly #ring: unknown;
-  readonly #words: Int32Array;
-  readonly #records: Int32Array;
-  readonly #completions: Int32Array;
-  readonly #recycled: Int32Array;
+  #words!: Int32Array;
+  #records!: Int32Array;
+  #completions!: Int32Array;
+  #recycled!: Int32Array;
+  /** The completion records again, for the extra words of large ones. */
+  #extras: BigUint64Array | undefined;
   readonly #staging: Staging;
   readonly #supported: boolean[] = [];
   readonly #completion = new Completion();
@@ -59,27 +61,34 @@ export class Engine {
   #lastWordsUsed = false;
   /** Takes what belongs to no operation; without one it is read by hand. */
   onEvent: ((completion: Completion) => void) | undefined = undefined;
-  readonly #entries: number;
-  readonly #completionMask: number;
+  #entries = 0;
+  #completionMask = 0;
+  #completionWords = 0;
 
   constructor(ring: unknown, native: NativeRing, layout: Layout) {
     this.#ring = ring;
     this.native = native;
     this.layout = layout;
-    this.#entries = layout.sqEntries;
-    this.#completionMask = layout.completions - 1;
     this.hot = native.hot();
-    const block = native.shared();
-    this.#words = new Int32Array(block, 0, layout.sqOffset / 4);
-    this.#records = new Int32Array(block, layout.sqOffset, layout.sqEntries * RECORD_WORDS);
-    this.#completions = new Int32Array(
-      block,
-      layout.completionsOffset,
-      layout.completions * COMPLETION_WORDS,
-    );
-    this.#recycled = new Int32Array(block, layout.recycleOffset, RECYCLE_CAPACITY);
+    this.rebind(layout);
     this.#staging = new Staging(native, ring);
     for (const opcode of layout.operations) this.#supported[opcode] = true;
+  }
+
+  /** Finds its way about the shared block, also a new one after a resize. */
+  rebind(layout: Layout): void {
+    const { completions, completionWords, completionsOffset } = layout;
+    this.layout = layout;
+    this.#entries = layout.sqEntries;
+    this.#completionMask = completions - 1;
+    this.#completionWords = completionWords;
+    const block = this.native.shared();
+    this.#words = new Int32Array(block, 0, layout.sqOffset / 4);
+    this.#records = new Int32Array(block, layout.sqOffset, layout.sqEntries * RECORD_WORDS);
+    this.#completions = new Int32Array(block, completionsOffset, completions * completionWords);
+    const isLarge = completionWords === LARGE_COMPLETION_WORDS;
+    this.#extras = isLarge ? new BigUint64Array(block, completionsOffset, completions * 4) : undefined;
+    this.#recycled = new Int32Array(block, layout.recycleOffset, RECYCLE_CAPACITY);
   }
 
   word(word: number): number {
@@ -247,7 +256,7 @@ export class Engine {
    */
   next(): Completion | undefined {
     const head = this.#words[Word.cqHead] as number;
-    const at = (head & this.#completionMask) * COMPLETION_WORDS;
+    const at = (head & this.#completionMask) * this.#completionWords;
     const records = this.#completions;
     const extra = records[at + 3] as number;
     if ((extra & EXTRA_IS_EVENT) !== 0) return this.#nextEvent(head, at, extra);
@@ -267,6 +276,7 @@ export class Engine {
     completion.userData = slot.userData;
     completion.res = res;
     completion.flags = flags;
+    if (this.#extras !== undefined) completion.extra = this.#extraAt(this.#extras, at, flags);
     if (res >= 0 && operation.decode === undefined && slot.staged === undefined) {
       completion.error = null;
       completion.result = res;
@@ -281,6 +291,13 @@ export class Engine {
     if (completion !== this.#completion) call(handler, completion);
     else this.#callBusy(handler, completion);
     return undefined;
+  }
+
+  #extraAt(extras: BigUint64Array, at: number, flags: number): Completion['extra'] {
+    const isMixed = this.layout.setupFlags.includes('CQE_MIXED');
+    if (isMixed && (flags & CqeFlags.F_32) === 0) return undefined;
+    // 64-bit words; the first four of 32 bits are the record itself.
+    return [extras[at / 2 + 2] as bigint, extras[at / 2 + 3] as bigint];
   }
 
   /** A completion that belongs to no operation: a message of another ring, or a tag. */

@@ -11,6 +11,7 @@ use std::io;
 use std::ptr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+use uring_core::enter::{End, Wait};
 use uring_core::ring::Ring;
 
 /// Longest wait that is told apart from an endless one: about 11 days, in milliseconds.
@@ -119,29 +120,66 @@ unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -
 
 unsafe extern "C" fn submit_and_wait(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     // SAFETY: only reachable through `functions`.
-    let (state, [want, timeout_ms]) = unsafe { called(env, info) };
-    let (mut want_value, mut timeout_value) = (0u32, -1f64);
+    let (state, [want, timeout_ms, min_wait_ms, deadline_ns]) = unsafe { called(env, info) };
+    let (mut want_value, mut timeout_value, mut min_wait_value) = (0u32, -1f64, 0f64);
+    let (mut deadline_value, mut lossless) = (0u64, false);
     // SAFETY: the values belong to this call; a wrong type leaves the defaults (TypeScript has checked them).
-    unsafe {
+    let has_deadline = unsafe {
         sys::napi_get_value_uint32(env, want, &mut want_value);
         sys::napi_get_value_double(env, timeout_ms, &mut timeout_value);
+        sys::napi_get_value_double(env, min_wait_ms, &mut min_wait_value);
+        sys::napi_get_value_bigint_uint64(env, deadline_ns, &mut deadline_value, &mut lossless)
+            == sys::Status::napi_ok
+    };
+    let end = if has_deadline {
+        // One that does not fit is in a few hundred years.
+        End::At(if lossless { deadline_value } else { u64::MAX })
+    } else {
+        milliseconds(timeout_value).map_or(End::Never, End::After)
+    };
+    let min_wait = milliseconds(min_wait_value).unwrap_or_default();
+    number(env, wait(env, state, want_value, Wait { end, min_wait }))
+}
+
+fn milliseconds(value: f64) -> Option<Duration> {
+    (0.0..TIMEOUT_MS_MAX)
+        .contains(&value)
+        .then(|| Duration::from_secs_f64(value / 1e3))
+}
+
+/// What to wait for now: no longer than a slice. Answers whether it is the last one.
+fn slice(ring: &Ring, end: End, started: Instant) -> (End, bool) {
+    match end {
+        End::Never => (End::After(WAIT_SLICE), false),
+        End::After(timeout) => {
+            let left = timeout.saturating_sub(started.elapsed());
+            (End::After(left.min(WAIT_SLICE)), left <= WAIT_SLICE)
+        }
+        End::At(ns) => {
+            let slice_end = ring.clock_ns() + WAIT_SLICE.as_nanos() as u64;
+            (End::At(ns.min(slice_end)), ns <= slice_end)
+        }
     }
-    let deadline = (0.0..TIMEOUT_MS_MAX)
-        .contains(&timeout_value)
-        .then(|| Instant::now() + Duration::from_secs_f64(timeout_value / 1e3));
-    number(env, wait(env, state, want_value, deadline))
 }
 
 /// Waits in slices, because `worker.terminate()` and `process.exit()` wait for this thread, and cannot interrupt it.
-fn wait(env: sys::napi_env, state: &State, want: u32, deadline: Option<Instant>) -> i32 {
+fn wait(env: sys::napi_env, state: &State, want: u32, whole: Wait) -> i32 {
+    let started = Instant::now();
     let mut taken = 0;
+    let mut want = want;
     loop {
-        let left = deadline.map_or(WAIT_SLICE, |deadline| {
-            deadline.saturating_duration_since(Instant::now())
-        });
-        let mut ready = 0;
+        let min_wait = match whole.min_wait {
+            Duration::ZERO => Duration::ZERO,
+            min_wait => min_wait.saturating_sub(started.elapsed()),
+        };
+        if min_wait.is_zero() && !whole.min_wait.is_zero() {
+            want = want.min(1);
+        }
+        let (mut ready, mut is_last) = (0, true);
         let result = act(state, |ring| {
-            let taken = ring.submit_and_wait(want, Some(left.min(WAIT_SLICE)))?;
+            let end;
+            (end, is_last) = slice(ring, whole.end, started);
+            let taken = ring.submit_and_wait_for(want, Wait { end, min_wait })?;
             ready = ring.ready();
             Ok(taken)
         });
@@ -149,7 +187,10 @@ fn wait(env: sys::napi_env, state: &State, want: u32, deadline: Option<Instant>)
             return result;
         }
         taken += result;
-        if ready >= want || left <= WAIT_SLICE && deadline.is_some() || !can_run_javascript(env) {
+        // With a minimum that ended in this slice, one is enough.
+        let is_enough =
+            ready >= want || (ready > 0 && !min_wait.is_zero() && started.elapsed() >= whole.min_wait);
+        if is_enough || is_last || !can_run_javascript(env) {
             return taken;
         }
     }

@@ -5,6 +5,7 @@ mod event_loop;
 mod external;
 mod hot;
 mod registrar;
+mod setup;
 mod state;
 mod uv;
 
@@ -15,8 +16,6 @@ use state::State;
 use std::io;
 use std::rc::Rc;
 use uring_core::ring::Ring;
-use uring_core::setup::{Config, Sqpoll, TaskRun};
-use uring_core::uapi;
 
 /// Offsets into an arena have 32 bits; half of that is the most that V8 gives an ArrayBuffer on every Node from 20 on.
 const ARENA_BYTES_MAX: f64 = 2_147_483_648.0;
@@ -25,72 +24,10 @@ pub(crate) fn failed(error: &io::Error) -> i32 {
     -error.raw_os_error().unwrap_or(libc::EIO)
 }
 
-#[napi(object)]
-pub struct OpenOptions {
-    pub entries: u32,
-    pub cq_entries: u32,
-    pub sqpoll_idle_ms: Option<u32>,
-    pub sqpoll_cpu: Option<u32>,
-    pub iopoll: bool,
-    pub attach_to: Option<i32>,
-    pub coop: bool,
-}
-
-#[napi(object)]
-pub struct Layout {
-    pub sq_entries: u32,
-    pub cq_entries: u32,
-    /// Byte offsets in the shared block, and the number of completion records in it.
-    pub sq_offset: u32,
-    pub completions_offset: u32,
-    pub recycle_offset: u32,
-    pub completions: u32,
-    pub setup_flags: Vec<String>,
-    pub features: u32,
-    pub operations: Vec<u32>,
-    pub fd: i32,
-}
-
 /// The cold calls of one ring. TypeScript has checked the arguments' types and ranges.
 #[napi]
 pub struct NativeRing {
     pub(crate) state: Rc<State>,
-}
-
-/// Opens a ring; answers a negative errno when the kernel refuses.
-#[napi(ts_return_type = "NativeRing | number")]
-pub fn open(env: Env, options: OpenOptions) -> napi::Result<napi::Either<NativeRing, i32>> {
-    let sqpoll = options.sqpoll_idle_ms.map(|idle_ms| Sqpoll {
-        idle_ms,
-        cpu: options.sqpoll_cpu,
-    });
-    let config = Config {
-        entries: options.entries,
-        cq_entries: options.cq_entries,
-        sqpoll,
-        iopoll: options.iopoll,
-        attach_to: options.attach_to,
-        task_run: if options.coop {
-            TaskRun::Coop
-        } else {
-            TaskRun::Defer
-        },
-        ..Config::default()
-    };
-    Ok(match Ring::open(&config) {
-        Ok(ring) => napi::Either::A(NativeRing {
-            state: State::new(env.raw(), ring),
-        }),
-        Err(error) => napi::Either::B(failed(&error)),
-    })
-}
-
-fn flag_names(flags: u32) -> Vec<String> {
-    let names = uapi::SETUP_FLAGS.iter().enumerate();
-    names
-        .filter(|(bit, _)| flags & 1 << bit != 0)
-        .map(|(_, name)| (*name).to_owned())
-        .collect()
 }
 
 impl NativeRing {
@@ -128,29 +65,6 @@ impl NativeRing {
     #[napi(ts_return_type = "HotFunctions")]
     pub fn hot<'env>(&self, env: &'env Env) -> napi::Result<Unknown<'env>> {
         value(env, hot::functions(env.raw(), &self.state))
-    }
-
-    #[napi]
-    pub fn layout(&self) -> Option<Layout> {
-        let layout = self.with(|ring| {
-            let [sq_offset, completions_offset, recycle_offset] = ring.shared().offsets();
-            Ok(Layout {
-                sq_entries: ring.shared().sq_capacity(),
-                cq_entries: ring.cq_entries(),
-                sq_offset,
-                completions_offset,
-                recycle_offset,
-                completions: ring.shared().cq_capacity(),
-                setup_flags: flag_names(ring.setup_flags()),
-                features: ring.features(),
-                operations: (0..=u8::MAX)
-                    .filter(|op| ring.supports(*op))
-                    .map(u32::from)
-                    .collect(),
-                fd: ring.fd(),
-            })
-        });
-        layout.ok()
     }
 
     /// Counters in the order of `uring_core::ring::Stats`, then registered and unregistered arena bytes and arenas.

@@ -20,7 +20,6 @@ pub struct Config {
     pub entries: u32,
     pub cq_entries: u32,
     pub sqpoll: Option<Sqpoll>,
-    pub iopoll: bool,
     /// Ring whose worker pool to share.
     pub attach_to: Option<RawFd>,
     pub task_run: TaskRun,
@@ -89,9 +88,6 @@ fn params(config: &Config, flags: u32) -> Params {
             params.flags |= uapi::SETUP_SQ_AFF;
             params.sq_thread_cpu = cpu;
         }
-    }
-    if config.iopoll {
-        params.flags |= uapi::SETUP_IOPOLL;
     }
     if let Some(fd) = config.attach_to {
         params.flags |= uapi::SETUP_ATTACH_WQ;

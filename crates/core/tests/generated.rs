@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use uring_core::ops::{Multishot, ResultKind, all};
 use uring_core::reject::REJECTS;
 use uring_core::shared::{
-    COMPLETION_WORDS, EXTRA_IS_EVENT, EXTRA_IS_FILE_EVENT, EXTRA_IS_LOCAL, EXTRA_IS_TAG_EVENT, RECORD_WORDS,
-    RECYCLE_CAPACITY, WORDS,
+    EXTRA_IS_EVENT, EXTRA_IS_FILE_EVENT, EXTRA_IS_LOCAL, EXTRA_IS_TAG_EVENT, LARGE_COMPLETION_WORDS,
+    RECORD_WORDS, RECYCLE_CAPACITY, WORDS,
 };
+use uring_core::uapi::SETUP_FLAGS;
 
 const HEAD: &str = "// Written by crates/core/tests/generated.rs from the Rust tables; do not edit.\n\n";
 
@@ -60,9 +61,24 @@ fn abi_module() -> String {
     for (name, reject) in REJECTS {
         writeln!(out, "  {name}: {},", reject as u16).unwrap();
     }
+    out.push_str(
+        "} as const;\n\n/** Setup flags of a ring (`IORING_SETUP_*`). */\nexport const SetupFlags = {\n",
+    );
+    for (bit, name) in SETUP_FLAGS.iter().enumerate() {
+        writeln!(out, "  {name}: 1 << {bit},").unwrap();
+    }
     out.push_str("} as const;\n\n");
     writeln!(out, "export const RECORD_WORDS = {RECORD_WORDS};").unwrap();
-    writeln!(out, "export const COMPLETION_WORDS = {COMPLETION_WORDS};").unwrap();
+    writeln!(
+        out,
+        "/** Words of a completion record in a ring with large completions. */"
+    )
+    .unwrap();
+    writeln!(
+        out,
+        "export const LARGE_COMPLETION_WORDS = {LARGE_COMPLETION_WORDS};"
+    )
+    .unwrap();
     writeln!(out, "export const RECYCLE_CAPACITY = {RECYCLE_CAPACITY};").unwrap();
     out.push_str("/** Bit of a completion record's fourth word: Rust made it, with the reason in the low 16 bits. */\n");
     writeln!(out, "export const EXTRA_IS_LOCAL = {EXTRA_IS_LOCAL};").unwrap();

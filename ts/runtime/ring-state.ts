@@ -1,0 +1,84 @@
+import { constants } from 'node:os';
+import { systemError, UringError } from '../errors.ts';
+import type { Layout, NativeRing } from '../platform/native.ts';
+import { checkSizes } from '../ring-options.ts';
+import { checkOptions } from '../validate.ts';
+import type { Engine } from './engine.ts';
+import { closedError } from './rejects.ts';
+
+const { EINVAL } = constants.errno;
+
+/** A ring as a whole: whether it runs, what it is called, how large it is. */
+export class RingState {
+  readonly #native: NativeRing;
+  readonly #engine: Engine;
+  /** It was opened disabled, and has not been enabled. */
+  isDisabled: boolean;
+
+  constructor(native: NativeRing, engine: Engine) {
+    this.#native = native;
+    this.#engine = engine;
+    this.isDisabled = engine.layout.setupFlags.includes('R_DISABLED');
+  }
+
+  enable(): void {
+    if (!this.isDisabled) {
+      throw new UringError('ERR_URING_NOT_DISABLED', 'the ring is enabled: only one opened disabled is not');
+    }
+    check(this.#native.enable());
+    this.isDisabled = false;
+    this.#engine.rebind(this.#layout());
+  }
+
+  registerRingFd(): void {
+    check(this.#native.registerRingFd());
+  }
+
+  unregisterRingFd(): void {
+    if (this.#engine.layout.fd < 0) {
+      const message = 'the ring has no other name than this one: it was opened with registeredFdOnly';
+      throw new UringError('ERR_URING_NO_DESCRIPTOR', message);
+    }
+    check(this.#native.unregisterRingFd());
+  }
+
+  resize(options: { entries?: number; cqEntries?: number }): void {
+    checkOptions('options', options);
+    const { layout } = this.#engine;
+    const entries = options.entries ?? layout.sqEntries;
+    const cqEntries = options.cqEntries ?? Math.max(layout.cqEntries, entries);
+    const sizes = checkSizes({ entries, cqEntries }, layout.setupFlags.includes('CLAMP'));
+    if (!layout.setupFlags.includes('DEFER_TASKRUN')) {
+      const message =
+        "only a ring with DEFER_TASKRUN can be resized: open it without sqpoll, singleIssuer: false or another taskrun than 'defer'";
+      throw new UringError('ERR_URING_UNSUPPORTED_FLAG', message);
+    }
+    if (this.#engine.prepared > 0) {
+      const message = 'operations are prepared and not submitted: submit them before the resize';
+      throw new UringError('ERR_URING_PREPARED', message);
+    }
+    const result = this.#native.resize(sizes.entries, sizes.cqEntries);
+    if (result === -EINVAL) {
+      const message = 'this kernel cannot resize rings: it needs Linux 6.13 or later';
+      throw new UringError('ERR_URING_UNSUPPORTED_FEATURE', message);
+    }
+    check(result);
+    this.#engine.rebind(this.#layout());
+  }
+
+  #layout(): Layout {
+    const layout = this.#native.layout();
+    if (layout === null) throw closedError();
+    return layout;
+  }
+}
+
+/** Where a ring that is not enabled would have to be entered. */
+export function disabledError(): UringError {
+  const message = 'the ring was opened disabled: call ring.enable() first';
+  return new UringError('ERR_URING_DISABLED', message);
+}
+
+function check(result: number): void {
+  if (result < 0) throw systemError(result, 'io_uring_register');
+}
