@@ -391,7 +391,7 @@ test('a ring is not opened with sizes or options that make no sense', async (t) 
     [{ sqpoll: true }, /"options.sqpoll" argument must be of type object/],
     [{ sqpoll: { idleMs: '5' } }, /"options.sqpoll.idleMs" argument must be of type number/],
     [{ attachTo: {} }, /"options.attachTo" argument must be a Ring/],
-    [{ taskrun: 'now' }, /"options.taskrun" argument must be 'defer' or 'coop'/],
+    [{ taskrun: 'now' }, /"options.taskrun" argument must be one of defer, coop, none/],
   ];
   for (const [options, message] of types) {
     t.throws(() => new Ring(wrong(options)), {
