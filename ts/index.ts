@@ -5,6 +5,7 @@
  */
 export { BufferLease, BufferRing, type BufferRingOptions, type BufferRingStatus } from './buffer-ring.ts';
 export { Completion } from './completion.ts';
+export type { CompletionQueue } from './completion-queue.ts';
 export { UringError } from './errors.ts';
 export { FileTable, type FileTableOptions, FixedFile } from './files.ts';
 export { CqeFlags, SqeFlags } from './flags.ts';
@@ -56,8 +57,10 @@ export { Ring } from './ring.ts';
 export type { Feature, RingOptions } from './ring-options.ts';
 export type { RingStats } from './ring-stats.ts';
 export type { CompletionCallback } from './runtime/engine.ts';
+export type { RingEvent } from './runtime/events.ts';
 export type { MultishotStream } from './runtime/multishot.ts';
 export type { SetupFlagOptions } from './setup-flags.ts';
 export { Stats } from './stats.ts';
+export type { ChainOptions, SubmissionQueue } from './submission-queue.ts';
 export { CURRENT_POSITION } from './validate.ts';
 export type { WaitOptions } from './wait-options.ts';

@@ -1,11 +1,11 @@
 import { constants } from 'node:os';
 import type { Completion } from './completion.ts';
-import { invalidType, invalidValue, outOfRange, systemError, UringError } from './errors.ts';
+import { CompletionQueue } from './completion-queue.ts';
+import { invalidType, invalidValue, systemError, UringError } from './errors.ts';
 import { FEATURES, SqeFlags } from './flags.ts';
-import { Word } from './generated/abi.ts';
 import { type Op, opInfo } from './generated/ops.ts';
 import { Allocator } from './memory/allocator.ts';
-import { type AnyOperation, checkSqeFlags, Operation } from './operation.ts';
+import { type AnyOperation, Operation } from './operation.ts';
 import type { NativeRing } from './platform/native.ts';
 import { Registrar } from './registrar.ts';
 import { openRing, type RingOptions } from './ring-options.ts';
@@ -16,10 +16,11 @@ import { type CompletionCallback, Engine, type Handler } from './runtime/engine.
 import { CANCEL_AGAIN_MS, forgotten } from './runtime/forgotten.ts';
 import { MultishotStream, type StreamOwner } from './runtime/multishot.ts';
 import { PromiseSettler } from './runtime/promise.ts';
-import { closedError, nothingInFlight, notOnce } from './runtime/rejects.ts';
+import { closedError, notOnce } from './runtime/rejects.ts';
 import { disabledError, RingState } from './runtime/ring-state.ts';
-import { checkFunction, checkInteger, checkOptions } from './validate.ts';
-import { checkWait, type WaitOptions } from './wait-options.ts';
+import { type ChainOptions, type HalfOwner, SubmissionQueue } from './submission-queue.ts';
+import { checkFunction, checkInteger } from './validate.ts';
+import type { WaitOptions } from './wait-options.ts';
 
 const ECANCELED = constants.errno.ECANCELED;
 /** The largest arena: offsets in operation records have 32 bits. */
@@ -57,6 +58,10 @@ export class Ring {
   #closing: Promise<void> | undefined;
   #closed = false;
   #onClosed: () => void = () => {};
+  /** The half that submits. */
+  readonly sq: SubmissionQueue;
+  /** The half that completes. */
+  readonly cq: CompletionQueue;
   /** What is registered with the ring, and what it is told ahead of time. */
   readonly registrar: Registrar;
 
@@ -77,8 +82,25 @@ export class Ring {
       discard: (operation, result) => this.#discard(operation, result),
       isDatagram: (operation) => isDatagram(this.#native, operation),
     };
+    const owner = this.#halfOwner();
+    this.sq = new SubmissionQueue(this.#engine, owner);
+    this.cq = new CompletionQueue(this.#engine, owner);
     this.registrar = new Registrar({ ring: this, engine: this.#engine, isClosed: () => this.closed });
     forgotten.register(this, this.#native, this);
+  }
+
+  #halfOwner(): HalfOwner {
+    const isGone = (): boolean => this.#closed;
+    return {
+      assertOpen: () => this.assertOpen(),
+      entered: (result) => {
+        if (result >= 0) return result;
+        throw this.#state.isDisabled ? disabledError() : systemError(result, 'io_uring_enter');
+      },
+      get isGone(): boolean {
+        return isGone();
+      },
+    };
   }
 
   // What the ring is.
@@ -163,23 +185,6 @@ export class Ring {
 
   // Counts.
 
-  /** Operations prepared and not yet submitted. */
-  get sqReady(): number {
-    return this.#engine.prepared;
-  }
-  /** Operations that can be prepared before the next `submit`. */
-  get sqSpaceLeft(): number {
-    return this.#engine.room;
-  }
-  /** Completions that can be read without waiting. */
-  get cqReady(): number {
-    if (this.#closed) return this.#engine.unread.length;
-    return this.#engine.unread.length + Math.max(0, this.#engine.hot.collect());
-  }
-  /** The kernel holds completions that found no room in the completion queue; reading makes room for them. */
-  get overflowed(): boolean {
-    return this.#engine.word(Word.overflowed) !== 0;
-  }
   /** Operations started or prepared whose last completion has not been read. */
   get inFlight(): number {
     return this.#engine.slots.live;
@@ -194,148 +199,51 @@ export class Ring {
     return namedStats(this.#native.stats());
   }
 
-  // By hand.
+  // By hand: `sq` and `cq`, the two halves of the ring, under the names that liburing has for them.
 
-  /**
-   * Prepares an operation for the next `submit`. Answers false when the queue is full.
-   *
-   * @param userData comes back with the completion, as it is
-   * @param flags {@link SqeFlags}, in addition to the operation's own
-   * @throws `ERR_URING_CLOSED`, and errors that say what is wrong with the operation
-   */
+  /** Prepares an operation for the next `submit`; see {@link SubmissionQueue.prep}. */
   prep(operation: AnyOperation, userData?: unknown, flags = 0): boolean {
-    if (this.#closing !== undefined) throw closedError();
-    if (!(operation instanceof Operation))
-      throw invalidType('operation', 'an operation, such as read(...)', operation);
-    return this.#engine.prep(operation, undefined, userData, flags === 0 ? 0 : checkSqeFlags(flags));
+    return this.sq.prep(operation, userData, flags);
   }
-
-  /**
-   * Prepares operations that run one after the other; all of them or, answering false, none. When one fails (a short
-   * read or write too) the rest completes with `ECANCELED`, unless the links are `hard`.
-   *
-   * @param options.userData one for each operation
-   * @throws `ERR_OUT_OF_RANGE` for a chain that is longer than the queue
-   */
-  prepChain(
-    operations: readonly AnyOperation[],
-    options: { hard?: boolean; userData?: readonly unknown[] } = {},
-  ): boolean {
-    if (!Array.isArray(operations)) throw invalidType('operations', 'an array of operations', operations);
-    checkOptions('options', options);
-    if (operations.length < 1 || operations.length > this.entries) {
-      throw outOfRange(
-        'operations.length',
-        `>= 1 and <= ${this.entries} (the size of the queue)`,
-        operations.length,
-      );
-    }
-    if (operations.length > this.sqSpaceLeft) return false;
-    const link = options.hard === true ? SqeFlags.HARDLINK : SqeFlags.LINK;
-    let prepared = 0;
-    try {
-      for (const operation of operations) {
-        const isLast = prepared === operations.length - 1;
-        if (!this.prep(operation, options.userData?.[prepared], isLast ? 0 : link)) break;
-        prepared += 1;
-      }
-    } catch (error) {
-      this.#engine.unprep(prepared);
-      throw error;
-    }
-    if (prepared < operations.length) this.#engine.unprep(prepared);
-    return prepared === operations.length;
+  /** Prepares operations that run one after the other; see {@link SubmissionQueue.prepChain}. */
+  prepChain(operations: readonly AnyOperation[], options: ChainOptions = {}): boolean {
+    return this.sq.prepChain(operations, options);
   }
-
-  /**
-   * Gives what is prepared to the kernel, in one system call, and answers how many operations that were.
-   *
-   * @throws `EAGAIN` or `EBUSY` when the kernel is short of memory: what is queued stays so, read completions and
-   * call again
-   */
+  /** Gives what is prepared to the kernel; see {@link SubmissionQueue.submit}. */
   submit(): number {
-    this.assertOpen();
-    return this.#checked(this.#engine.hot.submit());
+    return this.sq.submit();
   }
-
-  /**
-   * As `submit`, then blocks the thread until `count` completions can be read or the time is up. Operations that
-   * were started with callbacks or promises count too.
-   *
-   * @throws `ERR_URING_NOTHING_IN_FLIGHT` when that would wait forever, `ERR_URING_UNSUPPORTED_FEATURE` for a minimum
-   * or a deadline before Linux 6.12
-   */
+  /** As `submit`, then waits for completions; see {@link CompletionQueue.wait}. */
   submitAndWait(count: number, options: WaitOptions = {}): number {
-    this.assertOpen();
-    checkInteger('count', count, 0, this.cqEntries);
-    const engine = this.#engine;
-    const ends = checkWait(options, engine.layout.features);
-    // Multishot operations complete more than once, so only "nothing at all" is sure to be a mistake.
-    if (!ends && count > 0 && engine.slots.live === 0 && engine.unread.length === 0) throw nothingInFlight();
-    const want = Math.max(0, count - engine.unread.length);
-    const { timeoutMs = -1, minWaitMs, deadlineNs } = options;
-    return this.#checked(engine.hot.submitAndWait(want, timeoutMs, minWaitMs, deadlineNs));
+    return this.cq.wait(count, options);
   }
-
-  /**
-   * Calls a function for every completion that can be read, without waiting, and answers how many there were.
-   * Completions of operations with callbacks and promises go there instead, and do not count.
-   *
-   * The completion is reused: take out of it what you need. The function may prepare and submit more.
-   */
+  /** Calls a function for every completion that can be read; see {@link CompletionQueue.forEach}. */
   forEachCompletion(callback: (completion: Completion) => void): number {
-    checkFunction('callback', callback);
-    const engine = this.#engine;
-    if (!this.#closed) this.#collect();
-    // What arrives while this runs is for the next call, so that it ends.
-    let count = 0;
-    for (let left = engine.unread.length; left > 0; left -= 1) {
-      count += 1;
-      callback(engine.unread.shift() as Completion);
-    }
-    do {
-      for (let left = engine.records; left > 0 && engine.hasRecords; left -= 1) {
-        const completion = engine.next();
-        if (completion === undefined) continue;
-        count += 1;
-        callback(completion);
-      }
-      // The block may have been too small for all that the kernel had ready.
-    } while (engine.hasRecords && this.overflowed);
-    return count;
+    return this.cq.forEach(callback);
   }
-
   /** The completions that can be read without waiting, one after the other. They are yours to keep. */
-  *completions(): IterableIterator<Completion> {
-    for (let next = this.#take(); next !== undefined; next = this.#take()) yield next;
+  completions(): IterableIterator<Completion> {
+    return this.cq[Symbol.iterator]();
   }
-
   /** The next completion, without taking it; undefined if there is none. */
   peek(): Completion | undefined {
-    const next = this.#take();
-    if (next !== undefined) this.#engine.unread.unshift(next);
-    return next;
+    return this.cq.peek();
   }
-
-  #take(): Completion | undefined {
-    const engine = this.#engine;
-    const kept = engine.unread.shift();
-    if (kept !== undefined) return kept;
-    for (;;) {
-      if (!engine.hasRecords && !this.#closed) this.#collect();
-      if (!engine.hasRecords) return undefined;
-      const completion = engine.next();
-      if (completion !== undefined) return completion.copy();
-    }
+  /** Operations prepared and not yet submitted. */
+  get sqReady(): number {
+    return this.sq.ready;
   }
-
-  #collect(): void {
-    if (!this.#engine.hasRecords) this.#checked(this.#engine.hot.collect());
+  /** Operations that can be prepared before the next `submit`. */
+  get sqSpaceLeft(): number {
+    return this.sq.spaceLeft;
   }
-
-  #checked(result: number): number {
-    if (result >= 0) return result;
-    throw this.#state.isDisabled ? disabledError() : systemError(result, 'io_uring_enter');
+  /** Completions that can be read without waiting. */
+  get cqReady(): number {
+    return this.cq.ready;
+  }
+  /** The kernel holds completions that found no room in the completion queue; reading makes room for them. */
+  get overflowed(): boolean {
+    return this.cq.overflowed;
   }
 
   // On the event loop.
