@@ -134,11 +134,18 @@ impl SubmissionQueue {
     #[inline]
     pub unsafe fn push(&mut self, entries: &[Sqe]) {
         assert!(entries.len() <= self.room() as usize);
+        let (sqes, sqe_bytes, mask) = (self.sqes, self.sqe_bytes, self.entries - 1);
+        let mut tail = self.local_tail;
         for entry in entries {
-            // SAFETY: a place that the kernel has read and given back, as there is room.
-            unsafe { self.place(self.local_tail).write(*entry) };
-            self.local_tail = self.local_tail.wrapping_add(1);
+            // SAFETY: masked into the entries; a place that the kernel has read and given back, as there is room.
+            unsafe {
+                sqes.add((tail & mask) as usize * sqe_bytes)
+                    .cast::<Sqe>()
+                    .write(*entry);
+            }
+            tail = tail.wrapping_add(1);
         }
+        self.local_tail = tail;
         if !self.rewinds {
             // SAFETY: mapped as long as the queue is there. Release: the entries are there when the tail says so.
             unsafe { (*self.tail).store(self.local_tail, Ordering::Release) };

@@ -61,16 +61,16 @@ impl Ring {
                 ..
             } = self;
             let is_large = queues.params().has_large_completions();
+            let before = local.len();
             let mut batch = queues.completion.batch();
-            if is_large {
-                local.extend(std::iter::from_fn(|| {
-                    take_completion::<true>(&mut batch, tables, stats)
-                }));
-            } else {
-                local.extend(std::iter::from_fn(|| {
-                    take_completion::<false>(&mut batch, tables, stats)
-                }));
-            }
+            local.extend(std::iter::from_fn(|| {
+                if is_large {
+                    take_completion::<true>(&mut batch, tables)
+                } else {
+                    take_completion::<false>(&mut batch, tables)
+                }
+            }));
+            stats.completed += (local.len() - before) as u64;
             drop(batch);
             if !self.queues.overflowed() {
                 break;

@@ -344,7 +344,13 @@ fn take_completions<const LARGE: bool>(
     stats: &mut Stats,
 ) {
     let mut batch = queues.completion.batch();
-    shared.push_completions::<LARGE>(|| take_completion::<LARGE>(&mut batch, tables, stats));
+    let mut completed = 0;
+    shared.push_completions::<LARGE>(|| {
+        let completion = take_completion::<LARGE>(&mut batch, tables)?;
+        completed += 1;
+        Some(completion)
+    });
+    stats.completed += completed;
 }
 
 /// The next completion of an operation in flight.
@@ -352,12 +358,10 @@ fn take_completions<const LARGE: bool>(
 pub(crate) fn take_completion<const LARGE: bool>(
     batch: &mut Batch<'_>,
     tables: &mut Tables,
-    stats: &mut Stats,
 ) -> Option<LargeRecord> {
     loop {
         let cqe = batch.take::<LARGE>()?;
         if let Some(record) = tables.complete(cqe.user_data, cqe.res, cqe.flags) {
-            stats.completed += 1;
             return Some(LargeRecord {
                 record,
                 extra: cqe.extra,
