@@ -2,10 +2,11 @@
 //! provided buffers. An arena lives while JavaScript has a view of it or an operation in flight names it.
 
 use crate::memory::Mapping;
-use crate::register::Registrar;
+use crate::register::{CloneBuffers, Registrar};
 use crate::reject::Reject;
 use std::io;
 use std::num::NonZeroU64;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 
 /// Arenas that can be registered with the kernel (IORING_REGISTER_BUFFERS2 takes up to 16384, man
@@ -67,6 +68,16 @@ pub fn arena_index(handle: u32) -> u16 {
     (handle as u16).wrapping_sub(1)
 }
 
+/// Takes an arena out of the kernel's table.
+fn take_out(index: u16, registrar: Registrar) -> io::Result<()> {
+    let none = libc::iovec {
+        iov_base: std::ptr::null_mut(),
+        iov_len: 0,
+    };
+    // SAFETY: an empty iovec clears the place and names no memory.
+    unsafe { registrar.buffer_update(u32::from(index), none, 0) }
+}
+
 impl Default for Arenas {
     fn default() -> Self {
         Arenas {
@@ -84,42 +95,60 @@ impl Arenas {
     /// Maps a new arena and, with `register`, gives it to the kernel as a fixed buffer if RLIMIT_MEMLOCK allows.
     pub fn create(&mut self, size_bytes: usize, register: Option<Registrar>) -> io::Result<NewArena> {
         let mapping = Arc::new(Mapping::new(size_bytes)?);
-        let index = match self.free.pop() {
-            Some(index) => index,
+        let index = self.free_place()?;
+        let registered =
+            register.is_some_and(|registrar| self.register(index, &mapping, registrar, 0).is_ok());
+        Ok(NewArena {
+            handle: self.occupy(index, mapping.clone(), registered),
+            mapping,
+            registered,
+        })
+    }
+
+    fn free_place(&mut self) -> io::Result<u16> {
+        match self.free.pop() {
+            Some(index) => Ok(index),
             None if self.slots.len() < ARENAS_MAX => {
                 self.slots.push(Slot::default());
-                (self.slots.len() - 1) as u16
+                Ok((self.slots.len() - 1) as u16)
             }
-            None => return Err(io::Error::from_raw_os_error(libc::ENOMEM)),
-        };
-        let registered = register.is_some_and(|registrar| self.register(index, &mapping, registrar));
+            None => Err(io::Error::from_raw_os_error(libc::ENOMEM)),
+        }
+    }
+
+    /// Puts a mapping into a free place; answers its handle.
+    fn occupy(&mut self, index: u16, mapping: Arc<Mapping>, registered: bool) -> u32 {
         if registered {
             self.registered_bytes += mapping.size_bytes() as u64;
         } else {
             self.unregistered_bytes += mapping.size_bytes() as u64;
         }
         let slot = &mut self.slots[index as usize];
-        slot.mapping = Some(mapping.clone());
+        slot.mapping = Some(mapping);
         slot.open = true;
         slot.registered = registered;
         debug_assert_eq!(slot.pins, 0);
-        Ok(NewArena {
-            handle: handle(index, slot.generation),
-            mapping,
-            registered,
-        })
+        handle(index, slot.generation)
     }
 
-    fn register(&mut self, index: u16, mapping: &Arc<Mapping>, registrar: Registrar) -> bool {
+    /// Whether the kernel has a table that this place is in; makes it the first time.
+    fn has_place(&mut self, index: u16, registrar: Registrar) -> bool {
         if self.table == Table::Untried {
             let made = registrar.buffers_sparse(REGISTERED_MAX).is_ok();
             self.table = if made { Table::Sparse } else { Table::Unavailable };
         }
-        if self.table != Table::Sparse
-            || u32::from(index) >= REGISTERED_MAX
-            || mapping.size_bytes() > REGISTERED_BYTES_MAX
-        {
-            return false;
+        self.table == Table::Sparse && u32::from(index) < REGISTERED_MAX
+    }
+
+    fn register(
+        &mut self,
+        index: u16,
+        mapping: &Arc<Mapping>,
+        registrar: Registrar,
+        tag: u64,
+    ) -> io::Result<()> {
+        if !self.has_place(index, registrar) || mapping.size_bytes() > REGISTERED_BYTES_MAX {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
         let buffer = libc::iovec {
             iov_base: mapping.start().cast(),
@@ -127,7 +156,81 @@ impl Arenas {
         };
         // SAFETY: the memory is a live mapping, and it is unmapped only after `sweep` has taken it out of the
         // kernel's table (or never, when the ring is torn down with operations in flight).
-        unsafe { registrar.buffer_update(u32::from(index), buffer, 0) }.is_ok()
+        unsafe { registrar.buffer_update(u32::from(index), buffer, tag) }
+    }
+
+    fn open_arena(&self, handle: u32) -> io::Result<(u16, Arc<Mapping>, bool)> {
+        let stale = || io::Error::from_raw_os_error(libc::EBADF);
+        let (index, slot) = self.find(handle).map_err(|_| stale())?;
+        let mapping = slot.mapping.clone().ok_or_else(stale)?;
+        Ok((index, mapping, slot.registered))
+    }
+
+    fn count_registered(&mut self, index: u16, registered: bool, size_bytes: usize) {
+        let size_bytes = size_bytes as u64;
+        self.slots[usize::from(index)].registered = registered;
+        let (from, to) = if registered {
+            (&mut self.unregistered_bytes, &mut self.registered_bytes)
+        } else {
+            (&mut self.registered_bytes, &mut self.unregistered_bytes)
+        };
+        *from -= size_bytes;
+        *to += size_bytes;
+    }
+
+    /// Gives an arena that is not registered to the kernel; the tag comes back when the kernel has let go of it again.
+    /// -EBUSY for one that is.
+    pub fn register_again(&mut self, handle: u32, registrar: Registrar, tag: u64) -> io::Result<()> {
+        let (index, mapping, registered) = self.open_arena(handle)?;
+        if registered {
+            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+        }
+        self.register(index, &mapping, registrar, tag)?;
+        self.count_registered(index, true, mapping.size_bytes());
+        Ok(())
+    }
+
+    /// Takes an arena out of the kernel's table; operations in flight keep it there for themselves. -ENXIO for one that
+    /// is not in it.
+    pub fn unregister(&mut self, handle: u32, registrar: Registrar) -> io::Result<()> {
+        let (index, mapping, registered) = self.open_arena(handle)?;
+        if !registered {
+            return Err(io::Error::from_raw_os_error(libc::ENXIO));
+        }
+        take_out(index, registrar)?;
+        self.count_registered(index, false, mapping.size_bytes());
+        Ok(())
+    }
+
+    /// Shares a registered arena of another ring: the same memory under a handle of its own, registered without being
+    /// pinned and counted a second time. -ENXIO for one that is not registered there.
+    pub fn share(
+        &mut self,
+        registrar: Registrar,
+        (source, source_fd): (&Arenas, RawFd),
+        handle: u32,
+    ) -> io::Result<u32> {
+        let (source_index, mapping, registered) = source.open_arena(handle)?;
+        if !registered {
+            return Err(io::Error::from_raw_os_error(libc::ENXIO));
+        }
+        let index = self.free_place()?;
+        if !self.has_place(index, registrar) {
+            self.free.push(index);
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+        }
+        let clone = CloneBuffers {
+            source: source_fd,
+            source_offset: u32::from(source_index),
+            destination_offset: u32::from(index),
+            count: 1,
+        };
+        // SAFETY: this table shares the mapping, which is unmapped only after `sweep` has taken it out of both.
+        if let Err(error) = unsafe { registrar.clone_buffers(clone) } {
+            self.free.push(index);
+            return Err(error);
+        }
+        Ok(self.occupy(index, mapping, true))
     }
 
     fn find(&self, handle: u32) -> Result<(u16, &Slot), Reject> {
@@ -207,12 +310,7 @@ impl Arenas {
             if slot.registered {
                 slot.registered = false;
                 self.registered_bytes -= size_bytes;
-                let none = libc::iovec {
-                    iov_base: std::ptr::null_mut(),
-                    iov_len: 0,
-                };
-                // SAFETY: an empty iovec clears the slot and names no memory.
-                let cleared = unsafe { registrar.buffer_update(u32::from(index), none, 0) };
+                let cleared = take_out(index, registrar);
                 if cleared.is_err() {
                     // Still in the kernel's table: keep the memory and never use the index again.
                     std::mem::forget(mapping);

@@ -36,6 +36,21 @@ struct Slot {
     refilled: bool,
 }
 
+impl Slot {
+    /// An operation in flight will change it.
+    fn is_busy(&self) -> bool {
+        matches!(self.state, State::Filling | State::Emptying | State::Updating(_))
+    }
+}
+
+fn next_generation(generation: u32) -> u32 {
+    if generation == GENERATION_MAX {
+        1
+    } else {
+        generation + 1
+    }
+}
+
 pub struct FileTable {
     slots: Vec<Slot>,
     /// Slots below this are ours, the others the kernel's.
@@ -46,7 +61,8 @@ pub struct FileTable {
 
 impl FileTable {
     /// Registers a sparse table: `ours` slots handed out here, then `kernels` slots the kernel allocates from.
-    pub fn register(ours: u32, kernels: u32, registrar: Registrar) -> io::Result<FileTable> {
+    /// Generations go on from where those of the table before it ended (`unregister`).
+    pub fn register(ours: u32, kernels: u32, before: &[u32], registrar: Registrar) -> io::Result<FileTable> {
         let total = ours
             .checked_add(kernels)
             .filter(|total| (1..=SLOTS_MAX).contains(total));
@@ -56,13 +72,13 @@ impl FileTable {
             registrar.unregister_files()?;
             return Err(error);
         }
-        Ok(FileTable::new(ours, total))
+        Ok(FileTable::new(ours, total, before))
     }
 
-    fn new(ours: u32, total: u32) -> FileTable {
+    fn new(ours: u32, total: u32, before: &[u32]) -> FileTable {
         let slots = (0..total).map(|slot| Slot {
             state: State::Free,
-            generation: 1,
+            generation: before.get(slot as usize).map_or(1, |last| next_generation(*last)),
             listed: slot < ours,
             refilled: false,
         });
@@ -97,27 +113,61 @@ impl FileTable {
         }
     }
 
-    /// Puts a descriptor into a slot of ours by number and answers its handle.
-    pub fn set(&mut self, slot: u32, fd: RawFd, registrar: Registrar) -> io::Result<u32> {
-        assert!(slot < self.ours, "checked by the caller");
-        if matches!(
-            self.slots[slot as usize].state,
-            State::Filling | State::Emptying | State::Updating(_)
-        ) {
+    /// Takes the table out of the kernel; answers the generations of its slots, so that no handle of it is ever taken
+    /// for one of the next. -EBUSY while an operation is filling or emptying a slot. (The caller knows of operations
+    /// for which the kernel chooses the slot.)
+    pub fn unregister(&self, registrar: Registrar) -> io::Result<Vec<u32>> {
+        if self.slots.iter().any(Slot::is_busy) {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
-        registrar.files_update(slot, &[fd], &[0])?;
-        self.retire(slot);
-        self.slots[slot as usize].state = State::Owned;
-        Ok(self.handle(slot))
+        registrar.unregister_files()?;
+        Ok(self.slots.iter().map(|slot| slot.generation).collect())
+    }
+
+    /// Puts descriptors into slots of ours from `first` on: -1 empties one, -2 leaves it as it is. Answers their
+    /// handles, 0 for those that are empty. What the kernel did before an error stays done.
+    pub fn update(
+        &mut self,
+        first: u32,
+        fds: &[RawFd],
+        tags: &[u64],
+        registrar: Registrar,
+    ) -> io::Result<Vec<u32>> {
+        let busy = || io::Error::from_raw_os_error(libc::EBUSY);
+        self.begin_update(first, fds).map_err(|_| busy())?;
+        // The kernel stops at an error, and says so only if it was the first of them.
+        let result = registrar.files_update(first, fds, tags);
+        let done = result.as_ref().map_or(0, |done| *done as usize);
+        let handles = self.end_update(first, fds, done);
+        if done == fds.len() {
+            return Ok(handles);
+        }
+        // It had emptied the slot by then (io_uring/rsrc.c, __io_sqe_files_update).
+        let at = first + done as u32;
+        if fds[done] >= 0 && self.slots[at as usize].state == State::Owned {
+            self.vacate(at);
+        }
+        Err(result
+            .err()
+            .unwrap_or_else(|| io::Error::from_raw_os_error(libc::EBADF)))
+    }
+
+    /// Puts a descriptor into a slot of ours by number and answers its handle.
+    pub fn set(&mut self, slot: u32, fd: RawFd, tag: u64, registrar: Registrar) -> io::Result<u32> {
+        assert!(slot < self.ours, "checked by the caller");
+        if self.slots[slot as usize].state == State::Free {
+            self.retire(slot);
+        }
+        self.update(slot, &[fd], &[tag], registrar)
+            .map(|handles| handles[0])
     }
 
     /// Puts a descriptor into a free slot of ours; -ENFILE when there is none, as the kernel says it.
-    pub fn alloc(&mut self, fd: RawFd, registrar: Registrar) -> io::Result<u32> {
+    pub fn alloc(&mut self, fd: RawFd, tag: u64, registrar: Registrar) -> io::Result<u32> {
         let slot = self
             .pop_free()
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENFILE))?;
-        self.set(slot, fd, registrar)
+        self.set(slot, fd, tag, registrar)
             .inspect_err(|_| self.list_free(slot))
     }
 
@@ -229,8 +279,7 @@ impl FileTable {
         if slots.end > self.ours as usize {
             return Err(Reject::SlotUnavailable);
         }
-        let busy = |slot: &Slot| matches!(slot.state, State::Filling | State::Emptying | State::Updating(_));
-        if self.slots[slots.clone()].iter().any(busy) {
+        if self.slots[slots.clone()].iter().any(Slot::is_busy) {
             return Err(Reject::SlotUnavailable);
         }
         for slot in &mut self.slots[slots] {
@@ -272,11 +321,7 @@ impl FileTable {
     /// Handles of this slot become stale.
     fn retire(&mut self, slot: u32) {
         let generation = &mut self.slots[slot as usize].generation;
-        *generation = if *generation == GENERATION_MAX {
-            1
-        } else {
-            *generation + 1
-        };
+        *generation = next_generation(*generation);
     }
 
     fn vacate(&mut self, slot: u32) {
@@ -310,7 +355,7 @@ mod tests {
 
     fn table(ours: u32, kernels: u32) -> (IoUring, FileTable) {
         let ring = IoUring::new(4).unwrap();
-        let table = FileTable::register(ours, kernels, registrar(&ring)).unwrap();
+        let table = FileTable::register(ours, kernels, &[], registrar(&ring)).unwrap();
         (ring, table)
     }
 
@@ -318,9 +363,9 @@ mod tests {
     fn a_handle_goes_stale_when_its_slot_is_cleared_or_set_again() {
         let (ring, mut table) = table(2, 0);
         let file = File::open("/dev/null").unwrap();
-        let first = table.alloc(file.as_raw_fd(), registrar(&ring)).unwrap();
+        let first = table.alloc(file.as_raw_fd(), 0, registrar(&ring)).unwrap();
         assert_eq!(table.resolve(first), Ok(0));
-        let second = table.set(0, file.as_raw_fd(), registrar(&ring)).unwrap();
+        let second = table.set(0, file.as_raw_fd(), 0, registrar(&ring)).unwrap();
         assert_eq!(table.resolve(first), Err(Reject::StaleFile));
         assert_eq!(table.resolve(second), Ok(0));
         table.clear(second, registrar(&ring)).unwrap();
@@ -336,15 +381,15 @@ mod tests {
         let (ring, mut table) = table(2, 2);
         let file = File::open("/dev/null").unwrap();
         let registrar = registrar(&ring);
-        let first = table.alloc(file.as_raw_fd(), registrar).unwrap();
-        table.alloc(file.as_raw_fd(), registrar).unwrap();
-        let full = table.alloc(file.as_raw_fd(), registrar).unwrap_err();
+        let first = table.alloc(file.as_raw_fd(), 0, registrar).unwrap();
+        table.alloc(file.as_raw_fd(), 0, registrar).unwrap();
+        let full = table.alloc(file.as_raw_fd(), 0, registrar).unwrap_err();
         assert_eq!(full.raw_os_error(), Some(libc::ENFILE));
         table.clear(first, registrar).unwrap();
         assert_eq!(table.resolve(table.handle(0)), Err(Reject::StaleFile));
         assert_eq!(
             table
-                .alloc(file.as_raw_fd(), registrar)
+                .alloc(file.as_raw_fd(), 0, registrar)
                 .map(|handle| handle & 0xfffff)
                 .unwrap(),
             0
@@ -355,10 +400,10 @@ mod tests {
     #[test]
     fn a_bad_descriptor_takes_no_slot() {
         let (ring, mut table) = table(1, 0);
-        let bad = table.alloc(9999, registrar(&ring)).unwrap_err();
+        let bad = table.alloc(9999, 0, registrar(&ring)).unwrap_err();
         assert_eq!(bad.raw_os_error(), Some(libc::EBADF));
         let file = File::open("/dev/null").unwrap();
-        assert!(table.alloc(file.as_raw_fd(), registrar(&ring)).is_ok());
+        assert!(table.alloc(file.as_raw_fd(), 0, registrar(&ring)).is_ok());
     }
 
     #[test]
@@ -369,13 +414,13 @@ mod tests {
             table.begin_fill(1).unwrap();
             let handle = table.end_fill(1, true);
             table.clear(handle, registrar(&ring)).unwrap();
-            let handle = table.set(0, file.as_raw_fd(), registrar(&ring)).unwrap();
+            let handle = table.set(0, file.as_raw_fd(), 0, registrar(&ring)).unwrap();
             table.clear(handle, registrar(&ring)).unwrap();
-            assert!(table.alloc(9999, registrar(&ring)).is_err());
+            assert!(table.alloc(9999, 0, registrar(&ring)).is_err());
         }
         assert_eq!(table.free.len(), 2);
-        table.alloc(file.as_raw_fd(), registrar(&ring)).unwrap();
-        table.alloc(file.as_raw_fd(), registrar(&ring)).unwrap();
+        table.alloc(file.as_raw_fd(), 0, registrar(&ring)).unwrap();
+        table.alloc(file.as_raw_fd(), 0, registrar(&ring)).unwrap();
         assert_eq!((table.in_use(), table.free.len()), (2, 0));
     }
 
@@ -400,7 +445,7 @@ mod tests {
     fn a_slot_that_is_taken_or_the_kernels_is_no_destination() {
         let (ring, mut table) = table(2, 2);
         let file = File::open("/dev/null").unwrap();
-        table.set(0, file.as_raw_fd(), registrar(&ring)).unwrap();
+        table.set(0, file.as_raw_fd(), 0, registrar(&ring)).unwrap();
         assert_eq!(table.begin_fill(0), Err(Reject::SlotUnavailable));
         assert_eq!(table.begin_fill(2), Err(Reject::SlotUnavailable));
         assert_eq!(table.begin_fill(9), Err(Reject::SlotUnavailable));

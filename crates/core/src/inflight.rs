@@ -206,6 +206,21 @@ impl InFlight {
         }
     }
 
+    /// Whether an operation in flight will change the registered files.
+    pub fn changes_files(&self) -> bool {
+        self.entries.iter().any(|entry| {
+            entry.in_use
+                && !matches!(
+                    entry.effect,
+                    Effect::None
+                        | Effect::Descriptor
+                        | Effect::Pipe
+                        | Effect::Provide(..)
+                        | Effect::Remove(_)
+                )
+        })
+    }
+
     /// The user_data of every operation in flight.
     pub fn all(&self) -> impl Iterator<Item = u64> + '_ {
         let live = self.entries.iter().enumerate().filter(|(_, entry)| entry.in_use);

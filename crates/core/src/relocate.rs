@@ -33,6 +33,8 @@ pub type Words = [u32; RECORD_WORDS];
 pub struct Tables {
     pub arenas: Arenas,
     pub files: Option<FileTable>,
+    /// Generations of the slots of a table that was unregistered.
+    pub retired_files: Vec<u32>,
     pub groups: BufferGroups,
     pub legacy: LegacyGroups,
     pub in_flight: InFlight,

@@ -2,7 +2,6 @@
 
 use crate::arenas::NewArena;
 use crate::bufring::{self, RingOptions};
-use crate::files::FileTable;
 use crate::register::Registrar;
 use crate::ring::Ring;
 use std::io;
@@ -43,31 +42,6 @@ impl Ring {
         self.tables.arenas.release(handle);
         let registrar = self.registrar();
         self.tables.arenas.sweep(registrar);
-    }
-
-    pub fn register_files(&mut self, ours: u32, kernels: u32) -> io::Result<()> {
-        if self.tables.files.is_some() {
-            return Err(refused(libc::EBUSY));
-        }
-        self.tables.files = Some(FileTable::register(ours, kernels, self.registrar())?);
-        Ok(())
-    }
-
-    /// Puts a descriptor into a slot of ours, or into a free one; answers the handle.
-    pub fn set_file(&mut self, slot: Option<u32>, fd: RawFd) -> io::Result<u32> {
-        let registrar = self.registrar();
-        let files = self.tables.files.as_mut().ok_or_else(|| refused(libc::ENXIO))?;
-        match slot {
-            Some(slot) if slot < files.sizes().0 => files.set(slot, fd, registrar),
-            Some(_) => Err(refused(libc::EINVAL)),
-            None => files.alloc(fd, registrar),
-        }
-    }
-
-    pub fn clear_file(&mut self, handle: u32) -> io::Result<()> {
-        let registrar = self.registrar();
-        let files = self.tables.files.as_mut().ok_or_else(|| refused(libc::ENXIO))?;
-        files.clear(handle, registrar)
     }
 
     /// A new group of provided buffers in an arena of its own, which stays pinned while the group is registered.

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 /// The kernel takes at most this many (io_uring/kbuf.c, io_register_pbuf_ring).
 pub const ENTRIES_MAX: u32 = 1 << 15;
+const GROUPS_MAX: u16 = 1 << 15;
 const ENTRY_BYTES: usize = 16;
 const TAIL_OFFSET: usize = 14;
 
@@ -125,8 +126,8 @@ impl BufferGroups {
             .iter()
             .position(Option::is_none)
             .unwrap_or(self.rings.len());
-        // The highest id is NO_GROUP.
-        u16::try_from(group).ok().filter(|group| *group != u16::MAX)
+        // The upper half of the numbers is for legacy groups (legacy.rs), the highest is NO_GROUP.
+        u16::try_from(group).ok().filter(|group| *group < GROUPS_MAX)
     }
 
     /// Registers buffers in the memory given under `group`; all of them are the kernel's at first, or with `manual`
@@ -226,7 +227,7 @@ impl BufferGroups {
 
     /// The kernel used as many buffers as `bytes` need, in the order of the ring from `first` on (a bundle, 6.10).
     pub fn lend_bundle(&mut self, group: u16, first: u16, bytes: u32) {
-        if let Some(ring) = self.get(group) {
+        if let Some(ring) = self.get(group).filter(|ring| !ring.options.incremental) {
             let mut id = first;
             let mut left = bytes;
             // One that is empty uses its buffer up all the same; no more than there are, whatever the kernel says.

@@ -7,6 +7,7 @@ mod cancel;
 mod eventfd;
 mod files;
 mod limits;
+mod message;
 pub mod opcode;
 mod probe;
 mod restrictions;
@@ -15,6 +16,7 @@ mod ring;
 pub use buffers::CloneBuffers;
 pub use cancel::SyncCancel;
 pub use limits::{Napi, NapiTracking};
+pub use message::send_message;
 pub use probe::{KernelQuery, query};
 pub use restrictions::Restrictions;
 
