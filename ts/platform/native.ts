@@ -49,10 +49,29 @@ export interface BufferRingShape {
   readonly mmap: boolean;
 }
 
+/** What a synchronous cancel request looks for: an operation by slot and sequence number, or what the flags say. */
+export interface SyncCancelTarget {
+  index?: number;
+  sequence?: number;
+  fd: number;
+  flags: number;
+  opcode: number;
+}
+
+/** All that a restricted ring may be used for. */
+export interface Allowed {
+  readonly registrations: number[];
+  readonly operations: number[];
+  readonly sqeFlagsAllowed: number;
+  readonly sqeFlagsRequired: number;
+}
+
 /** The calls of `crates/binding/src/registrar.rs`; numbers below zero are negative errnos. */
 export interface NativeRegistrar {
   registerFiles(ours: number, kernels: number): number;
-  setFile(slot: number, fd: number): number;
+  setFile(slot: number, fd: number, tag?: number): number;
+  updateFiles(first: number, fds: number[], tags: (number | undefined)[]): number[];
+  unregisterFiles(): number;
   clearFile(handle: number): number;
   registerGroup(shape: BufferRingShape): NativeBufferGroup | number;
   unregisterGroup(group: number): number;
@@ -65,6 +84,22 @@ export interface NativeRegistrar {
   groupAvailable(group: number, head: number): number;
   registerPersonality(): number;
   unregisterPersonality(id: number): number;
+  registerArena(handle: number, tag?: number): number;
+  unregisterArena(handle: number): number;
+  shareArena(source: NativeRing, handle: number): number;
+  releaseArena(handle: number): void;
+  registerEventfd(fd: number, onlyAsync: boolean): number;
+  unregisterEventfd(): number;
+  setEventfdEnabled(enabled: boolean): number;
+  isAttached(): boolean;
+  syncCancel(target: SyncCancelTarget, timeoutMs: number): number;
+  restrict(allowed: Allowed): number;
+  setWorkerAffinity(cpus: number[]): number;
+  setWorkerLimits(bounded: number, unbounded: number): number[];
+  registerNapi(busyPollUs: number, preferBusyPoll: boolean, tracksStatically: boolean): number[];
+  unregisterNapi(): number[];
+  napiId(id: number, add: boolean): number;
+  setClock(boottime: boolean): number;
 }
 
 /** The cold calls of `crates/binding/src/lib.rs`; numbers below zero are negative errnos. */
@@ -99,6 +134,8 @@ export interface OpenOptions {
 }
 
 export interface Native {
+  probe(): number[];
+  sendMessage(fd: number, res: number, data: number): number;
   open(options: OpenOptions): NativeRing | number;
   unknownSetupFlags(asked: number): number;
 }

@@ -4,7 +4,7 @@
 mod event_loop;
 mod external;
 mod hot;
-mod registrar;
+pub mod registrar;
 mod setup;
 mod state;
 mod uv;

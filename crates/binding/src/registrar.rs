@@ -1,10 +1,14 @@
 //! The calls behind `ring.registrar`: what a ring is told ahead of time. TypeScript has checked the arguments' types and
 //! ranges; answers below zero are negative errnos.
 
-use crate::{NativeRing, number_value, status_of};
+use crate::{NativeRing, failed, number_value, status_of};
 use napi::bindgen_prelude::{Env, Unknown};
 use napi_derive::napi;
+use std::io;
+use std::time::Duration;
 use uring_core::bufring::RingOptions;
+use uring_core::register::{Napi, NapiTracking, Restrictions};
+use uring_core::registrations::CancelTarget;
 
 #[napi(object)]
 pub struct BufferRingShape {
@@ -13,6 +17,24 @@ pub struct BufferRingShape {
     pub manual: bool,
     pub incremental: bool,
     pub mmap: bool,
+}
+
+#[napi(object)]
+pub struct SyncCancelTarget {
+    /// Slot and sequence number of an operation.
+    pub index: Option<u32>,
+    pub sequence: Option<i32>,
+    pub fd: i32,
+    pub flags: u32,
+    pub opcode: u32,
+}
+
+#[napi(object)]
+pub struct Allowed {
+    pub registrations: Vec<u32>,
+    pub operations: Vec<u32>,
+    pub sqe_flags_allowed: u32,
+    pub sqe_flags_required: u32,
 }
 
 #[napi]
@@ -25,8 +47,23 @@ impl NativeRing {
 
     /// Puts a descriptor into a slot, or with a negative slot into a free one; answers the handle.
     #[napi]
-    pub fn set_file(&self, slot: i32, fd: i32) -> f64 {
-        self.number(|ring| ring.set_file(u32::try_from(slot).ok(), fd))
+    pub fn set_file(&self, slot: i32, fd: i32, tag: Option<f64>) -> f64 {
+        self.number(|ring| ring.set_file(u32::try_from(slot).ok(), fd, tag.map(tag_of)))
+    }
+
+    /// Puts descriptors into slots from `first` on; answers their handles (0 for empty ones), or one negative errno.
+    #[napi]
+    pub fn update_files(&self, first: u32, fds: Vec<i32>, tags: Vec<Option<f64>>) -> Vec<f64> {
+        let tags: Vec<Option<u64>> = tags.into_iter().map(|tag| tag.map(tag_of)).collect();
+        match self.with(|ring| ring.update_files(first, &fds, &tags)) {
+            Ok(handles) => handles.into_iter().map(f64::from).collect(),
+            Err(errno) => vec![f64::from(errno)],
+        }
+    }
+
+    #[napi]
+    pub fn unregister_files(&self) -> i32 {
+        status_of(self.with(|ring| ring.unregister_files()))
     }
 
     #[napi]
@@ -83,7 +120,7 @@ impl NativeRing {
         self.number(|ring| {
             let registrar = ring.registrar();
             let taken = ring.tables.groups.take(group as u16, registrar);
-            let none = || std::io::Error::from_raw_os_error(libc::ENOBUFS);
+            let none = || io::Error::from_raw_os_error(libc::ENOBUFS);
             taken.map(u32::from).ok_or_else(none)
         })
     }
@@ -127,4 +164,215 @@ impl NativeRing {
     pub fn unregister_personality(&self, id: u32) -> i32 {
         status_of(self.with(|ring| ring.registrar().unregister_personality(id as u16)))
     }
+
+    /// Puts an arena into the kernel's table again.
+    #[napi]
+    pub fn register_arena(&self, handle: u32, tag: Option<f64>) -> i32 {
+        status_of(self.with(|ring| ring.register_arena(handle, tag.map(tag_of))))
+    }
+
+    #[napi]
+    pub fn unregister_arena(&self, handle: u32) -> i32 {
+        status_of(self.with(|ring| ring.unregister_arena(handle)))
+    }
+
+    /// Shares a registered arena of another ring of this thread; answers its handle here.
+    #[napi]
+    pub fn share_arena(&self, source: &NativeRing, handle: u32) -> f64 {
+        let shared = source.with(|source| {
+            self.with(|ring| ring.share_arena(source, handle))
+                .map_err(|errno| io::Error::from_raw_os_error(-errno))
+        });
+        shared.map_or_else(f64::from, f64::from)
+    }
+
+    /// Gives up an arena that `share_arena` made.
+    #[napi]
+    pub fn release_arena(&self, handle: u32) {
+        let _closed = self.with(|ring| {
+            ring.release_arena(handle);
+            Ok(())
+        });
+    }
+
+    /// Signals completions to an eventfd, or with a negative one to a new one; answers which.
+    #[napi]
+    pub fn register_eventfd(&self, fd: i32, only_async: bool) -> i32 {
+        let made = (fd < 0).then(|| {
+            // SAFETY: makes a new descriptor.
+            unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }
+        });
+        let fd = made.unwrap_or(fd);
+        if fd < 0 {
+            return failed(&io::Error::last_os_error());
+        }
+        let registered = self.with(|ring| match only_async {
+            true => ring.registrar().eventfd_async(fd),
+            false => ring.registrar().eventfd(fd),
+        });
+        if registered.is_err() && made.is_some() {
+            // SAFETY: made above, and nobody else knows it.
+            unsafe { libc::close(fd) };
+        }
+        registered.err().unwrap_or(fd)
+    }
+
+    #[napi]
+    pub fn unregister_eventfd(&self) -> i32 {
+        status_of(self.with(|ring| ring.registrar().unregister_eventfd()))
+    }
+
+    #[napi]
+    pub fn set_eventfd_enabled(&self, enabled: bool) -> i32 {
+        status_of(self.with(|ring| {
+            ring.set_eventfd_enabled(enabled);
+            Ok(())
+        }))
+    }
+
+    /// Whether the event loop uses the ring's only eventfd.
+    #[napi]
+    pub fn is_attached(&self) -> bool {
+        self.state.event_loop.borrow().is_some()
+    }
+
+    /// Cancels and waits, without a limit for a negative one; answers how many that were.
+    #[napi]
+    pub fn sync_cancel(&self, target: SyncCancelTarget, timeout_ms: f64) -> f64 {
+        let wanted = CancelTarget {
+            operation: target
+                .index
+                .zip(target.sequence)
+                .map(|(index, sequence)| (index, sequence as u32)),
+            fd: target.fd,
+            flags: target.flags,
+            opcode: target.opcode as u8,
+        };
+        let limit = (timeout_ms >= 0.0).then(|| Duration::from_secs_f64(timeout_ms / 1000.0));
+        self.number(|ring| ring.sync_cancel(&wanted, limit))
+    }
+
+    #[napi]
+    pub fn restrict(&self, allowed: Allowed) -> i32 {
+        let bytes = |numbers: &[u32]| numbers.iter().map(|number| *number as u8).collect();
+        let restrictions = Restrictions {
+            registrations: bytes(&allowed.registrations),
+            operations: bytes(&allowed.operations),
+            sqe_flags_allowed: allowed.sqe_flags_allowed as u8,
+            sqe_flags_required: allowed.sqe_flags_required as u8,
+        };
+        status_of(self.with(|ring| ring.registrar().restrictions(&restrictions)))
+    }
+
+    /// Processors for worker threads; none at all lifts the limit.
+    #[napi]
+    pub fn set_worker_affinity(&self, cpus: Vec<u32>) -> i32 {
+        let mut mask = vec![0u8; cpus.iter().max().map_or(0, |most| *most as usize / 8 + 1)];
+        for cpu in &cpus {
+            mask[*cpu as usize / 8] |= 1 << (cpu % 8);
+        }
+        status_of(self.with(|ring| match mask.is_empty() {
+            true => ring.registrar().unregister_worker_affinity(),
+            false => ring.registrar().worker_affinity(&mask),
+        }))
+    }
+
+    /// The limits before as [bounded, unbounded], or one negative errno.
+    #[napi]
+    pub fn set_worker_limits(&self, bounded: u32, unbounded: u32) -> Vec<f64> {
+        match self.with(|ring| ring.registrar().worker_limits([bounded, unbounded])) {
+            Ok(before) => before.map(f64::from).to_vec(),
+            Err(errno) => vec![f64::from(errno)],
+        }
+    }
+
+    /// The settings before as [busyPollUs, preferBusyPoll, tracking], or one negative errno.
+    #[napi]
+    pub fn register_napi(
+        &self,
+        busy_poll_us: u32,
+        prefer_busy_poll: bool,
+        tracks_statically: bool,
+    ) -> Vec<f64> {
+        let tracking = match tracks_statically {
+            true => NapiTracking::Static,
+            false => NapiTracking::Dynamic,
+        };
+        let napi = Napi {
+            busy_poll_us,
+            prefer_busy_poll,
+            tracking,
+        };
+        napi_settings(self.with(|ring| ring.registrar().napi(napi)))
+    }
+
+    #[napi]
+    pub fn unregister_napi(&self) -> Vec<f64> {
+        napi_settings(self.with(|ring| ring.registrar().unregister_napi()))
+    }
+
+    #[napi]
+    pub fn napi_id(&self, id: u32, add: bool) -> i32 {
+        status_of(self.with(|ring| ring.registrar().napi_id(id, add)))
+    }
+
+    #[napi]
+    pub fn set_clock(&self, boottime: bool) -> i32 {
+        let clock = match boottime {
+            true => libc::CLOCK_BOOTTIME,
+            false => libc::CLOCK_MONOTONIC,
+        };
+        status_of(self.with(|ring| {
+            ring.registrar().clock(clock)?;
+            ring.clock = clock;
+            Ok(())
+        }))
+    }
+}
+
+fn napi_settings(result: Result<Napi, i32>) -> Vec<f64> {
+    match result {
+        Ok(napi) => {
+            let tracking = f64::from(napi.tracking as u32);
+            vec![
+                f64::from(napi.busy_poll_us),
+                f64::from(u8::from(napi.prefer_busy_poll)),
+                tracking,
+            ]
+        }
+        Err(errno) => vec![f64::from(errno)],
+    }
+}
+
+/// Tags are whole numbers up to 2^53 - 1; Rust refuses what is too large.
+fn tag_of(tag: f64) -> u64 {
+    tag as u64
+}
+
+/// What the kernel has: [registrations, features, setup, enter, sqe flags, operation, operation, ...], or one negative
+/// errno. Masks have less than 53 bits.
+#[napi]
+pub fn probe() -> Vec<f64> {
+    match uring_core::probe::kernel() {
+        Ok(kernel) => {
+            let masks = [
+                kernel.registrations,
+                kernel.features,
+                kernel.setup_flags,
+                kernel.enter_flags,
+                kernel.sqe_flags,
+            ];
+            let masks = masks.into_iter().map(|mask| mask as f64);
+            masks
+                .chain(kernel.operations.into_iter().map(f64::from))
+                .collect()
+        }
+        Err(error) => vec![f64::from(failed(&error))],
+    }
+}
+
+/// Posts a completion to a ring by its descriptor, from a thread that need not have one.
+#[napi]
+pub fn send_message(fd: i32, res: i32, number: f64) -> i32 {
+    status_of(uring_core::register::send_message(fd, res, tag_of(number)).map_err(|error| failed(&error)))
 }

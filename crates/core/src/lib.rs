@@ -18,7 +18,7 @@ pub mod probe;
 pub mod queues;
 pub mod raw;
 pub mod register;
-mod registrations;
+pub mod registrations;
 pub mod reject;
 pub mod relocate;
 mod resize;

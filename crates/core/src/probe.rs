@@ -3,33 +3,9 @@
 
 use crate::register::opcode::{self, REGISTRATIONS};
 use crate::register::{Registrar, query};
+use crate::uapi::{SETUP_CQE32, SETUP_CQSIZE, SETUP_DEFER_TASKRUN, SETUP_FLAGS, SETUP_SINGLE_ISSUER};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-
-/// IORING_SETUP_* by bit, without their prefix.
-pub const SETUP_FLAGS: [&str; 21] = [
-    "IOPOLL",
-    "SQPOLL",
-    "SQ_AFF",
-    "CQSIZE",
-    "CLAMP",
-    "ATTACH_WQ",
-    "R_DISABLED",
-    "SUBMIT_ALL",
-    "COOP_TASKRUN",
-    "TASKRUN_FLAG",
-    "SQE128",
-    "CQE32",
-    "SINGLE_ISSUER",
-    "DEFER_TASKRUN",
-    "NO_MMAP",
-    "REGISTERED_FD_ONLY",
-    "NO_SQARRAY",
-    "HYBRID_IOPOLL",
-    "CQE_MIXED",
-    "SQE_MIXED",
-    "SQ_REWIND",
-];
 
 /// IORING_ENTER_* by bit.
 pub const ENTER_FLAGS: [&str; 8] = [
@@ -58,10 +34,6 @@ pub const SQE_FLAGS: [&str; 7] = [
 const FEAT_EXT_ARG: u64 = 1 << 8;
 const FEAT_CQE_SKIP: u64 = 1 << 11;
 const FEAT_NO_IOWAIT: u64 = 1 << 17;
-const SETUP_CQSIZE: u32 = 1 << 3;
-const SETUP_CQE32: u32 = 1 << 11;
-const SETUP_SINGLE_ISSUER: u32 = 1 << 12;
-const SETUP_DEFER_TASKRUN: u32 = 1 << 13;
 const OP_PROVIDE_BUFFERS: usize = 31;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

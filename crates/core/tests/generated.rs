@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use uring_core::ops::{Multishot, ResultKind, all};
+use uring_core::probe::{ENTER_FLAGS, SQE_FLAGS};
+use uring_core::register::opcode::REGISTRATIONS;
 use uring_core::reject::REJECTS;
 use uring_core::shared::{
     EXTRA_IS_EVENT, EXTRA_IS_FILE_EVENT, EXTRA_IS_LOCAL, EXTRA_IS_TAG_EVENT, LARGE_COMPLETION_WORDS,
@@ -93,10 +95,44 @@ fn abi_module() -> String {
     out
 }
 
+fn registrations_module() -> String {
+    let mut out = String::from(HEAD);
+    out.push_str("/** A registration of io_uring_register(2). */\nexport interface Registration {\n");
+    out.push_str("  readonly number: number;\n");
+    out.push_str("  /** First kernel that has it. */\n  readonly kernel: string;\n");
+    out.push_str("  /** Where it stands in this package. */\n  readonly method: string;\n}\n\n");
+    out.push_str("/** Registrations, by their names in the man page without `IORING_`. */\n");
+    out.push_str("export const registrations = {\n");
+    for one in REGISTRATIONS {
+        let row = format!(
+            "number: {}, kernel: '{}', method: '{}'",
+            one.number, one.kernel, one.method
+        );
+        writeln!(out, "  {}: {{ {row} }},", one.name).unwrap();
+    }
+    out.push_str("} as const satisfies Record<string, Registration>;\n");
+    for (name, comment, names) in [
+        ("ENTER_FLAGS", "`IORING_ENTER_*`", &ENTER_FLAGS[..]),
+        ("SQE_FLAGS", "`IOSQE_*`", &SQE_FLAGS[..]),
+    ] {
+        write!(out, "\n/** {comment}, in the order of their bits from 0 on. */\n").unwrap();
+        writeln!(out, "export const {name} = [").unwrap();
+        for flag in names {
+            writeln!(out, "  '{flag}',").unwrap();
+        }
+        out.push_str("] as const;\n");
+    }
+    out
+}
+
 #[test]
 fn the_typescript_tables_are_what_the_rust_tables_say() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../ts/generated");
-    for (name, expected) in [("ops.ts", ops_module()), ("abi.ts", abi_module())] {
+    for (name, expected) in [
+        ("ops.ts", ops_module()),
+        ("abi.ts", abi_module()),
+        ("registrations.ts", registrations_module()),
+    ] {
         let path = folder.join(name);
         if std::env::var_os("URING_UPDATE").is_some() {
             std::fs::create_dir_all(&folder).unwrap();
