@@ -36,7 +36,7 @@ export const CqeFlags = {
 } as const;
 
 /** What a cancel request looks for (`IORING_ASYNC_CANCEL_*`). */
-export const CancelFlags = { ALL: 1 << 0, FD: 1 << 1, ANY: 1 << 2, FD_FIXED: 1 << 3 } as const;
+export const CancelFlags = { ALL: 1 << 0, FD: 1 << 1, ANY: 1 << 2, FD_FIXED: 1 << 3, OP: 1 << 5 } as const;
 
 /** IORING_CQE_BUFFER_SHIFT: a buffer id stands above the flags. */
 export const CQE_BUFFER_SHIFT = 16;

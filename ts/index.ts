@@ -12,6 +12,15 @@ export { CqeFlags, SqeFlags } from './flags.ts';
 export { Op } from './generated/ops.ts';
 export type { Bytes } from './memory/bytes.ts';
 export { type AnyOperation, type Fd, Operation, type OperationOptions } from './operation.ts';
+export { type AsyncCancelTarget, asyncCancel, type OperationTarget } from './ops/cancel.ts';
+export {
+  type EpollChange,
+  type EpollCtlOptions,
+  type EpollEvent,
+  EpollEvents,
+  epollCtl,
+  epollWait,
+} from './ops/epoll.ts';
 export {
   type FsyncOptions,
   fsync,
@@ -24,6 +33,20 @@ export {
   writev,
 } from './ops/file.ts';
 export {
+  FileSlots,
+  type FixedFdInstallOptions,
+  filesUpdate,
+  fixedFdInstall,
+} from './ops/fixed-files.ts';
+export {
+  type MessageTarget,
+  type MsgRingFileOptions,
+  type MsgRingOptions,
+  msgRing,
+  msgRingFile,
+} from './ops/message.ts';
+export { type Nop128Options, type NopOptions, nop, nop128 } from './ops/nop.ts';
+export {
   AT_FDCWD,
   close,
   type DirectOptions,
@@ -34,15 +57,15 @@ export {
   statx,
 } from './ops/path.ts';
 export {
+  type PollChanges,
   PollEvents,
+  type PollOptions,
   pollAdd,
   pollMultishot,
-  type TimeoutMultishotOptions,
-  type TimeoutOptions,
-  timeout,
-  timeoutMultishot,
-} from './ops/poll-time.ts';
-export { type AsyncCancelTarget, asyncCancel, type NopOptions, nop } from './ops/ring.ts';
+  pollRemove,
+  pollUpdate,
+} from './ops/poll.ts';
+export { type WaitIdType, type WaitInfo, type WaitidOptions, waitid } from './ops/process.ts';
 export {
   type AcceptOptions,
   accept,
@@ -52,6 +75,18 @@ export {
   send,
   type TransferOptions,
 } from './ops/socket.ts';
+export {
+  type Clock,
+  type ClockOptions,
+  linkTimeout,
+  type TimeoutMultishotOptions,
+  type TimeoutOptions,
+  type TimeoutUpdateOptions,
+  timeout,
+  timeoutMultishot,
+  timeoutRemove,
+  timeoutUpdate,
+} from './ops/time.ts';
 export type { Registrar } from './registrar.ts';
 export { Ring } from './ring.ts';
 export type { Feature, RingOptions } from './ring-options.ts';
@@ -62,5 +97,6 @@ export type { MultishotStream } from './runtime/multishot.ts';
 export type { SetupFlagOptions } from './setup-flags.ts';
 export { Stats } from './stats.ts';
 export type { ChainOptions, SubmissionQueue } from './submission-queue.ts';
+export type { Time } from './timespec.ts';
 export { CURRENT_POSITION } from './validate.ts';
 export type { WaitOptions } from './wait-options.ts';

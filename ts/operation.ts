@@ -75,6 +75,7 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
   /** @internal */ access: Access = 'kernelReads';
   /** @internal */ payload: Payload | undefined = undefined;
   /** @internal */ target: CancelTarget | undefined = undefined;
+  /** @internal What its target brings back from then on, if it succeeds. */ newUserData: unknown = undefined;
   /** @internal */ buffers: BufferRing | undefined = undefined;
   /** @internal One of the above is there. */ hasArguments = false;
 

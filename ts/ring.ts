@@ -3,7 +3,7 @@ import type { Completion } from './completion.ts';
 import { CompletionQueue } from './completion-queue.ts';
 import { invalidType, invalidValue, systemError, UringError } from './errors.ts';
 import { FEATURES, SqeFlags } from './flags.ts';
-import { type Op, opInfo } from './generated/ops.ts';
+import { Op, opInfo } from './generated/ops.ts';
 import { Allocator } from './memory/allocator.ts';
 import { type AnyOperation, Operation } from './operation.ts';
 import type { NativeRing } from './platform/native.ts';
@@ -13,9 +13,11 @@ import { namedStats, type RingStats } from './ring-stats.ts';
 import { Attached } from './runtime/attached.ts';
 import { discard, isDatagram } from './runtime/disposal.ts';
 import { type CompletionCallback, Engine, type Handler } from './runtime/engine.ts';
+import type { RingEvent } from './runtime/events.ts';
 import { CANCEL_AGAIN_MS, forgotten } from './runtime/forgotten.ts';
 import { MultishotStream, type StreamOwner } from './runtime/multishot.ts';
 import { PromiseSettler } from './runtime/promise.ts';
+import { Receiver } from './runtime/receiver.ts';
 import { closedError, notOnce } from './runtime/rejects.ts';
 import { disabledError, RingState } from './runtime/ring-state.ts';
 import { type ChainOptions, type HalfOwner, SubmissionQueue } from './submission-queue.ts';
@@ -53,6 +55,7 @@ export class Ring {
   readonly #engine: Engine;
   readonly #state: RingState;
   readonly #attached: Attached;
+  readonly #receiver: Receiver;
   readonly #allocator: Allocator;
   readonly #streamOwner: StreamOwner;
   #closing: Promise<void> | undefined;
@@ -77,6 +80,7 @@ export class Ring {
     this.#state = new RingState(this.#native, this.#engine);
     this.#allocator = new Allocator(this.#native, this);
     this.#attached = new Attached(this.#engine, () => this.#onClosed());
+    this.#receiver = new Receiver(this.#engine, this.#attached);
     this.#streamOwner = {
       start: (operation, handler, userData) => this.#start(operation, handler, userData),
       discard: (operation, result) => this.#discard(operation, result),
@@ -296,6 +300,19 @@ export class Ring {
     return new MultishotStream(this.#streamOwner, operation as Operation<Exclude<T, null>, 'multishot'>);
   }
 
+  /**
+   * Listens to what arrives without an operation of this ring: messages of other rings (`msgRing`, `msgRingFile`).
+   * Everything goes to each listener, and nothing of it to readers by hand; what came before is delivered first. Keeps
+   * the process alive until the function that it returns is called, or the ring is closed.
+   *
+   * @returns stops listening
+   */
+  receive(listener: (event: RingEvent) => void): () => void {
+    this.assertOpen();
+    checkFunction('listener', listener);
+    return this.#receiver.listen(listener);
+  }
+
   #start(operation: AnyOperation, handler: Handler, userData: unknown): void {
     if (this.#closing !== undefined) throw closedError();
     if (this.#state.isDisabled) throw disabledError();
@@ -305,6 +322,8 @@ export class Ring {
       // Whatever is started meanwhile, or a full queue, would come between the links.
       throw invalidValue('operation', 'is linked to the next one: prepare chains by hand, with prepChain');
     }
+    if (operation.opcode === Op.linkTimeout)
+      throw invalidValue('operation', 'limits the one before it: prepare both by hand, with prepChain');
     this.#attached.start(operation, handler, userData);
   }
 
@@ -341,6 +360,7 @@ export class Ring {
 
   async #close(): Promise<void> {
     forgotten.unregister(this);
+    this.#receiver.end();
     this.#attached.failPending();
     this.registrar.abandon(systemError(-ECANCELED, 'io_uring_enter'));
     if (this.#tied()) {

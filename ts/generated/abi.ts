@@ -11,6 +11,7 @@ export const Word = {
   pending: 6,
   recycleCount: 7,
   overflowed: 8,
+  listening: 9,
 } as const;
 
 /** Why Rust refused an operation record. */

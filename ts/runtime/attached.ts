@@ -2,9 +2,8 @@ import { constants } from 'node:os';
 import { Completion } from '../completion.ts';
 import { systemError, UringError } from '../errors.ts';
 import { Word } from '../generated/abi.ts';
-import { Op } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
-import { means, meansMany } from './cancel.ts';
+import { isUrgent, means, meansMany } from './cancel.ts';
 import type { Engine, Handler } from './engine.ts';
 
 /** Operations that may wait for room at a time; one more is an error. */
@@ -55,8 +54,7 @@ export class Attached {
     if (this.#broken !== undefined) throw this.#broken;
     const engine = this.#engine;
     if (!this.#attached) this.attach();
-    // A cancel request goes ahead of what waits, and of the limit: it is what makes room.
-    const urgent = operation.opcode === Op.asyncCancel;
+    const urgent = isUrgent(operation);
     const cancelled = urgent && this.waiting > 0 ? this.#cancelWaiting(operation) : [];
     if (cancelled.length > 0 && !meansMany(operation)) {
       settle({ operation, handler, userData }, null, 0);
@@ -66,7 +64,12 @@ export class Attached {
     const mustWait = !urgent && (this.waiting > 0 || engine.slots.live >= this.#engine.layout.cqEntries);
     if (mustWait || !this.#prep(operation, handler, userData))
       this.#wait({ operation, handler, userData }, urgent);
-    if (engine.word(Word.referenced) === 0) engine.hot.wake();
+    this.wake();
+  }
+
+  /** Keeps the process alive, until a turn of the loop finds that nothing more can come. */
+  wake(): void {
+    if (this.#engine.word(Word.referenced) === 0) this.#engine.hot.wake();
   }
 
   /**
@@ -107,8 +110,10 @@ export class Attached {
 
   /** Tells Rust to come again when the block has room (not when only the in-flight limit is in the way). */
   #announce(): void {
-    const isUrgent = this.#pending[this.#first]?.operation.opcode === Op.asyncCancel;
-    const atLimit = !isUrgent && this.#engine.slots.live >= this.#engine.layout.cqEntries;
+    const first = this.#pending[this.#first];
+    const atLimit =
+      !(first !== undefined && isUrgent(first.operation)) &&
+      this.#engine.slots.live >= this.#engine.layout.cqEntries;
     this.#engine.setWord(Word.pending, atLimit ? 0 : this.waiting);
   }
 
@@ -127,8 +132,7 @@ export class Attached {
     const engine = this.#engine;
     while (this.waiting > 0) {
       const pending = this.#pending[this.#first] as Pending;
-      const atLimit =
-        pending.operation.opcode !== Op.asyncCancel && engine.slots.live >= this.#engine.layout.cqEntries;
+      const atLimit = !isUrgent(pending.operation) && engine.slots.live >= this.#engine.layout.cqEntries;
       if (atLimit) break;
       try {
         if (!engine.prep(pending.operation, pending.handler, pending.userData, 0)) break;
@@ -198,7 +202,7 @@ function adding(handler: Handler, cancelled: number): Handler {
 
 /** Settles an operation without the kernel; exceptions are the loop's, as for any callback. */
 function settle({ operation, handler, userData }: Pending, error: UringError | null, res: number): void {
-  const result = error === null ? res : undefined;
+  const result = error === null && operation.decode === undefined ? res : undefined;
   const completion = Object.assign(new Completion(), { operation, userData, error, res, result });
   if (typeof handler === 'function') queueMicrotask(() => handler(error, result, completion));
   else handler.settle(error, result, completion);

@@ -1,5 +1,5 @@
 import { Completion } from '../completion.ts';
-import { detached, outOfRange, systemError, UringError } from '../errors.ts';
+import { detached, outOfRange, systemError, type UringError } from '../errors.ts';
 import { CQE_BUFFER_SHIFT, CqeFlags } from '../flags.ts';
 import {
   EXTRA_IS_EVENT,
@@ -17,7 +17,7 @@ import { type AnyOperation, foreignRing, type Payload } from '../operation.ts';
 import type { HotFunctions, Layout, NativeRing } from '../platform/native.ts';
 import { means } from './cancel.ts';
 import { eventOf } from './events.ts';
-import { rejected, unsupported } from './rejects.ts';
+import { notRegistered, rejected, unsupported } from './rejects.ts';
 import { type Slot, Slots } from './slots.ts';
 
 /** A callback: error first as everywhere in Node, then the operation's own result, then the raw completion. */
@@ -57,6 +57,8 @@ export class Engine {
   readonly #completion = new Completion();
   /** True while the reused completion is in a callback's hands. */
   #completionBusy = false;
+  /** Operations in flight whose user data changes when the request in this slot succeeds; rare, so no field of slots. */
+  readonly #renamed = new Map<Slot, { readonly target: Slot; readonly sequence: number }>();
   /** Some record has something in its last four words. */
   #lastWordsUsed = false;
   /** Takes what belongs to no operation; without one it is read by hand. */
@@ -189,7 +191,7 @@ export class Engine {
     } else if (operation.payload !== undefined) {
       this.#writePayload(operation.payload, slot, base);
     }
-    if (operation.target !== undefined) this.#writeTarget(operation, base);
+    if (operation.target !== undefined) this.#writeTarget(operation, slot, base);
   }
 
   #writePayload(payload: Payload, slot: Slot, base: number): void {
@@ -205,11 +207,22 @@ export class Engine {
     payload.write(block, this.#records, base, this.#ring);
   }
 
-  #writeTarget(request: AnyOperation, base: number): void {
-    const slot = this.slots.find((slot) => means(request, slot));
+  #writeTarget(request: AnyOperation, slot: Slot, base: number): void {
+    const target = this.slots.find((slot) => means(request, slot));
     // -1 is an index that no operation has: the kernel then answers ENOENT.
-    this.#records[base + 4] = slot?.index ?? -1;
-    this.#records[base + 5] = slot?.sequence ?? 0;
+    this.#records[base + 4] = target?.index ?? -1;
+    this.#records[base + 5] = target?.sequence ?? 0;
+    if (request.newUserData !== undefined && target !== undefined)
+      this.#renamed.set(slot, { target, sequence: target.sequence });
+  }
+
+  /** A request that gives its target other user data is over. */
+  #rename(slot: Slot, request: AnyOperation, succeeded: boolean): void {
+    const renamed = this.#renamed.get(slot);
+    this.#renamed.delete(slot);
+    if (renamed === undefined || !succeeded) return;
+    const { target, sequence } = renamed;
+    if (target.sequence === sequence && target.operation !== undefined) target.userData = request.newUserData;
   }
 
   /** Takes the last `count` records back; nothing of them has reached Rust. */
@@ -219,6 +232,7 @@ export class Engine {
       const base = (tail & (this.#entries - 1)) * RECORD_WORDS;
       const slot = this.slots.all[this.#records[base + 8] as number] as Slot;
       this.setWord(Word.sqTail, tail);
+      this.#renamed.delete(slot);
       this.#unstage(slot);
       this.slots.give(slot);
     }
@@ -328,6 +342,7 @@ export class Engine {
     const { flags } = completion;
     completion.result = undefined;
     completion.error = null;
+    if (operation.newUserData !== undefined) this.#rename(slot, operation, completion.res >= 0);
     let notification: number | undefined;
     if (operation.notifies && (flags & CqeFlags.NOTIF) !== 0) {
       // Read by hand, the result has been seen with the first completion.
@@ -395,10 +410,4 @@ function badOffset(offset: unknown): RangeError {
 
 function needsRegistered({ opcode }: AnyOperation): boolean {
   return opcode === Op.readFixed || opcode === Op.writeFixed;
-}
-
-function notRegistered(): UringError {
-  const message =
-    'the buffer is not registered memory: take it from ring.alloc() of this ring, or use read and write';
-  return new UringError('ERR_URING_NOT_REGISTERED', message);
 }

@@ -3,7 +3,7 @@ import type { UringError } from '../errors.ts';
 import { CqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import type { AnyOperation, Operation } from '../operation.ts';
-import { asyncCancel } from '../ops/ring.ts';
+import { asyncCancel } from '../ops/cancel.ts';
 import type { Settler } from './engine.ts';
 
 /** Results that may wait for the consumer before the operation is stopped for the time being. */

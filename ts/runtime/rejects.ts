@@ -70,3 +70,10 @@ export function nothingInFlight(): UringError {
     'nothing is in flight or ready, so this would wait forever: prepare an operation, or give a timeoutMs';
   return new UringError('ERR_URING_NOTHING_IN_FLIGHT', message);
 }
+
+/** An operation that needs registered memory got other. */
+export function notRegistered(): UringError {
+  const message =
+    'the buffer is not registered memory: take it from ring.alloc() of this ring, or use read and write';
+  return new UringError('ERR_URING_NOT_REGISTERED', message);
+}

@@ -202,8 +202,7 @@ impl EventLoop {
             ring.set_eventfd_enabled(true);
             ring.catch_up();
             let has_work = ring.has_work() || has_room_for_pending(ring);
-            let nothing_comes = ring.in_flight() == 0 || ring.is_broken();
-            let at_rest = nothing_comes && !has_work && ring.shared().get(Word::Pending) == 0;
+            let at_rest = nothing_comes(ring) && !has_work && ring.shared().get(Word::Pending) == 0;
             (has_work, at_rest, ring.is_closing())
         });
         match rest {
@@ -272,6 +271,12 @@ fn submit(ring: &mut Ring) -> (u32, i32) {
 fn has_room_for_pending(ring: &mut Ring) -> bool {
     let shared = ring.shared();
     shared.get(Word::Pending) > 0 && shared.prepared() < shared.sq_capacity() && !ring.is_broken()
+}
+
+/// Whether there is nothing to wait for: no operation, and no message of another ring.
+fn nothing_comes(ring: &Ring) -> bool {
+    let is_listening = ring.shared().get(Word::Listening) != 0 && !ring.is_closing();
+    ring.is_broken() || ring.in_flight() == 0 && !is_listening
 }
 
 /// Where in a turn of the loop a pump runs: after polling every prepare handle still has its turn.
@@ -410,9 +415,17 @@ unsafe extern "C" fn on_prepare(handle: Handle) {
     let Some(state) = (unsafe { state_of(handle) }) else {
         return;
     };
-    let hurrying = EventLoop::with(&state, |event_loop| event_loop.hurrying.get()) == Some(true);
+    let told = EventLoop::with(&state, |event_loop| {
+        (event_loop.hurrying.get(), event_loop.referenced.get())
+    });
+    let (hurrying, referenced) = told.unwrap_or_default();
     let work = with_ring(&state, |ring| {
-        hurrying || ring.has_work() || ring.is_closing() || has_room_for_pending(ring)
+        // Whoever listened may have stopped, which is no completion: the pump then lets the process end.
+        hurrying
+            || ring.has_work()
+            || ring.is_closing()
+            || has_room_for_pending(ring)
+            || referenced && nothing_comes(ring)
     });
     if work == Some(true) {
         EventLoop::pump(&state, Phase::Prepare);

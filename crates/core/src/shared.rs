@@ -40,9 +40,11 @@ pub enum Word {
     RecycleCount = 7,
     /// 1 while the kernel holds completions that did not fit into the completion queue.
     Overflowed = 8,
+    /// 1 while JavaScript waits for messages of other rings.
+    Listening = 9,
 }
 
-pub const WORDS: [(&str, Word); 9] = [
+pub const WORDS: [(&str, Word); 10] = [
     ("sqHead", Word::SqHead),
     ("sqTail", Word::SqTail),
     ("cqHead", Word::CqHead),
@@ -52,6 +54,7 @@ pub const WORDS: [(&str, Word); 9] = [
     ("pending", Word::Pending),
     ("recycleCount", Word::RecycleCount),
     ("overflowed", Word::Overflowed),
+    ("listening", Word::Listening),
 ];
 
 /// Bits of `extra` in a completion record. Low 16 bits: the generation of a new registered-file slot, or the
