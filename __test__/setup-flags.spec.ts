@@ -152,6 +152,20 @@ test('requireFeatures: a feature that is there is, and a name that is none is re
   });
 });
 
+test('requireFeatures: all that is missing is named', async (t) => {
+  // Kernels that can be tested on have all the features there are, so this asks the inside.
+  type Inside = typeof import('../dist/ring-options.js');
+  const { requireAll } = (await import(
+    new URL('ring-options.js', import.meta.resolve('uring')).href
+  )) as Inside;
+  t.notThrows(() => requireAll(['SINGLE_MMAP', 'SUBMIT_STABLE'], 0b101));
+  t.throws(() => requireAll(['SINGLE_MMAP', 'NODROP', 'NO_IOWAIT'], 0b101), {
+    instanceOf: UringError,
+    code: 'ERR_URING_UNSUPPORTED_FEATURE',
+    message: /does not have NODROP, NO_IOWAIT: /,
+  });
+});
+
 test('a disabled ring takes operations, and runs them once it is enabled', async (t) => {
   await withRing({ disabled: true }, async (ring) => {
     t.true(ring.setupFlags.includes('R_DISABLED'));

@@ -121,12 +121,19 @@ export function openRing(
     const attached = open.attachTo === undefined ? 0 : SetupFlags.ATTACH_WQ;
     throw setupRefused(open.required | sqpoll | cpu | attached);
   }
-  const has = ring.layout()?.features ?? 0;
-  const missing = features.filter((name) => (has & (1 << FEATURES.indexOf(name))) === 0);
-  if (missing.length > 0) {
+  try {
+    requireAll(features, ring.layout()?.features ?? 0);
+  } catch (error) {
     ring.closeNow();
-    const message = `this kernel's io_uring does not have ${missing.join(', ')}: use a later kernel, or do without`;
-    throw new UringError('ERR_URING_UNSUPPORTED_FEATURE', message);
+    throw error;
   }
   return ring;
+}
+
+/** @internal Throws if some of the features are not among those of the ring. */
+export function requireAll(features: readonly Feature[], granted: number): void {
+  const missing = features.filter((name) => (granted & (1 << FEATURES.indexOf(name))) === 0);
+  if (missing.length === 0) return;
+  const message = `this kernel's io_uring does not have ${missing.join(', ')}: use a later kernel, or do without`;
+  throw new UringError('ERR_URING_UNSUPPORTED_FEATURE', message);
 }

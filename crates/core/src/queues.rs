@@ -358,3 +358,71 @@ impl Drop for Batch<'_> {
         unsafe { (*self.reader.kernels_head).store(self.reader.head, Ordering::Release) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Mapping;
+
+    fn entry(number: u64) -> Sqe {
+        [number; 8]
+    }
+
+    /// A queue in memory that no kernel knows of: head at 0, tail at 4.
+    fn queue(memory: &Mapping, flags: u32) -> SubmissionQueue {
+        let params = Params {
+            sq_entries: 4,
+            flags: flags | uapi::SETUP_NO_SQARRAY,
+            sq_off: uapi::SqOffsets {
+                tail: 4,
+                flags: 8,
+                ..uapi::SqOffsets::default()
+            },
+            ..Params::default()
+        };
+        // SAFETY: the words lie at the start of the mapping, four entries of at most 128 bytes behind them.
+        unsafe { SubmissionQueue::new(memory.start(), memory.start().add(1024), &params) }
+    }
+
+    fn first_words(queue: &SubmissionQueue) -> [u64; 4] {
+        // SAFETY: each place is inside the mapping of the test.
+        [0, 1, 2, 3].map(|at| unsafe { queue.place(at).read()[0] })
+    }
+
+    // 6.18 has no ring of this kind; what is known of it is the comment in include/uapi/linux/io_uring.h.
+    #[test]
+    fn a_queue_that_rewinds_moves_what_was_not_taken_to_its_start() {
+        let memory = Mapping::new(4096).unwrap();
+        let mut queue = queue(&memory, uapi::SETUP_SQ_REWIND);
+        // SAFETY: no kernel reads these.
+        unsafe { queue.push(&[entry(1), entry(2), entry(3)]) };
+        assert_eq!((queue.queued(), queue.room()), (3, 1));
+        queue.took(2);
+        assert_eq!((queue.queued(), first_words(&queue)[0]), (1, 3));
+        // SAFETY: as above.
+        unsafe { queue.push(&[entry(4), entry(5), entry(6)]) };
+        assert_eq!((queue.room(), first_words(&queue)), (0, [3, 4, 5, 6]));
+        queue.took(4);
+        assert_eq!(queue.queued(), 0);
+        // SAFETY: the words are those of the mapping: the kernel wants them to stay 0.
+        let words = unsafe {
+            [
+                (*queue.head).load(Ordering::Relaxed),
+                (*queue.tail).load(Ordering::Relaxed),
+            ]
+        };
+        assert_eq!(words, [0, 0]);
+    }
+
+    #[test]
+    fn large_entries_have_a_zero_upper_half_and_stand_128_bytes_apart() {
+        let memory = Mapping::new(4096).unwrap();
+        let mut queue = queue(&memory, uapi::SETUP_SQE128);
+        // SAFETY: no kernel reads these.
+        unsafe { queue.push(&[entry(7), entry(8)]) };
+        // SAFETY: two entries of sixteen words each, inside the mapping.
+        let words = unsafe { memory.start().add(1024).cast::<[u64; 32]>().read() };
+        let expected = [[7; 8], [0; 8], [8; 8], [0; 8]].concat();
+        assert_eq!(words.to_vec(), expected);
+    }
+}

@@ -36,8 +36,8 @@ pub struct Ring {
     pub(crate) closing: bool,
     /// Not started yet (IORING_SETUP_R_DISABLED).
     pub(crate) disabled: bool,
-    /// What deadlines of waits count on, until another one is registered (IORING_REGISTER_CLOCK).
-    pub clock: libc::clockid_t,
+    /// What deadlines of waits count on (IORING_REGISTER_CLOCK).
+    pub(crate) clock: libc::clockid_t,
     pub(crate) supported: Box<[bool; 256]>,
     /// Entries on their way from the block to the queue; kept for its memory.
     pub(crate) admitted: Vec<Sqe>,

@@ -91,6 +91,13 @@ impl Ring {
         Wait { end, min_wait }
     }
 
+    /// What deadlines of waits count on from here on: CLOCK_MONOTONIC, as at first, or CLOCK_BOOTTIME (6.12).
+    pub fn set_clock(&mut self, clock: libc::clockid_t) -> io::Result<()> {
+        self.registrar().clock(clock)?;
+        self.clock = clock;
+        Ok(())
+    }
+
     /// What the ring's clock says, in nanoseconds.
     pub fn clock_ns(&self) -> u64 {
         let mut now = libc::timespec {

@@ -78,6 +78,31 @@ fn every_flag_works_without_the_ones_that_are_tried_besides() {
 }
 
 #[test]
+fn a_submission_thread_serves_every_shape_of_queue() {
+    for required in [
+        uapi::SETUP_NO_MMAP,
+        uapi::SETUP_NO_MMAP | uapi::SETUP_REGISTERED_FD_ONLY,
+        uapi::SETUP_SQE128 | uapi::SETUP_CQE32,
+        uapi::SETUP_CQE_MIXED,
+        uapi::SETUP_R_DISABLED,
+    ] {
+        let config = Config {
+            required,
+            ..sqpoll(5)
+        };
+        let mut ring = Ring::open(&config).unwrap();
+        if required & uapi::SETUP_R_DISABLED != 0 {
+            prepare(&ring, nop(0));
+            assert!(ring.submit().is_err());
+            ring.enable().unwrap();
+            assert_eq!(results(&wait(&mut ring, 1)), [(0, 0)]);
+        }
+        assert_usable(&mut ring);
+        assert!(ring.drain(PATIENCE));
+    }
+}
+
+#[test]
 fn hybrid_polling_needs_polling() {
     let mut ring = Ring::open(&with(uapi::SETUP_IOPOLL | uapi::SETUP_HYBRID_IOPOLL)).unwrap();
     prepare(&ring, nop(0));
@@ -285,6 +310,17 @@ fn waits_end_in_time_however_their_end_is_said() {
         assert_waits(&mut Ring::open(&config).unwrap());
     }
     assert_waits(&mut Ring::open(&sqpoll(1)).unwrap());
+}
+
+#[test]
+fn deadlines_count_on_the_clock_that_the_ring_was_given() {
+    let mut ring = Ring::open(&config(8, 16)).unwrap();
+    for clock in [libc::CLOCK_BOOTTIME, libc::CLOCK_MONOTONIC] {
+        ring.set_clock(clock).unwrap();
+        assert_waits(&mut ring);
+    }
+    let refused = ring.set_clock(libc::CLOCK_REALTIME).unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(libc::EINVAL));
 }
 
 fn assert_waits(ring: &mut Ring) {
