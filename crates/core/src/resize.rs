@@ -35,8 +35,9 @@ impl Ring {
         } else {
             None
         };
-        // The kernel moves what stands in the queue, but completions of 32 bytes as if they had 16 (io_uring/register.c,
-        // io_register_resize_rings), and not those that it holds back. An empty queue leaves nothing to go wrong.
+        // The kernel moves what stands in the queue, but early kernels move completions of 32 bytes as if they had 16
+        // (io_uring/register.c, io_register_resize_rings, as of early 6.19; 6.18.44 does it right), and a queue that
+        // overflows cannot be resized (man io_uring_resize_rings(3)). An empty queue leaves nothing to go wrong.
         self.empty_completion_queue()?;
         // SAFETY: memory of our own was made for these sizes.
         unsafe { self.registrar().resize(&mut params) }?;
