@@ -1,8 +1,11 @@
 // Setup flags that must be asked for, what excludes what, resizing, waits with a minimum or a deadline.
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { nop, Ring, type RingOptions, read, timeout, UringError } from 'uring';
 import { assertUsable, FORMS, fifo, file, pattern, reap, runAs, waitFor } from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
+import { fixture } from './_process.ts';
 
 leakCheck(test);
 
@@ -213,6 +216,27 @@ test('a ring that the thread names by a number works, and leaves its place when 
     });
   }
 });
+
+const ended: RingOptions[] = [
+  {},
+  { disabled: true },
+  { registeredWait: true, noMmap: true },
+  { noMmap: true, registeredFdOnly: true },
+  { noMmap: true, registeredFdOnly: true, sqpoll: { idleMs: 5 } },
+  { sqeBytes: 128, cqeBytes: 'mixed' },
+];
+
+for (const options of ended) {
+  // The descriptors that are left are counted at the end of the file.
+  test.serial(`${JSON.stringify(options)}: the ring of a worker that is terminated is gone`, async (t) => {
+    t.timeout(30_000);
+    for (let round = 0; round < 3; round += 1) {
+      const worker = new Worker(fixture('setup-worker.mjs'), { workerData: options, execArgv: [] });
+      await once(worker, 'message');
+      t.is(await worker.terminate(), 1);
+    }
+  });
+}
 
 test('resize: sizes change while operations are in flight and completions are unread', async (t) => {
   t.timeout(30_000);
