@@ -322,11 +322,7 @@ impl NativeRing {
             true => libc::CLOCK_BOOTTIME,
             false => libc::CLOCK_MONOTONIC,
         };
-        status_of(self.with(|ring| {
-            ring.registrar().clock(clock)?;
-            ring.clock = clock;
-            Ok(())
-        }))
+        status_of(self.with(|ring| ring.set_clock(clock)))
     }
 }
 
