@@ -217,6 +217,21 @@ test('a ring that the thread names by a number works, and leaves its place when 
   }
 });
 
+test.serial('a thread names 16 rings, and says so to the next one', async (t) => {
+  const rings = Array.from({ length: 17 }, () => new Ring({ entries: 1, cqEntries: 2 }));
+  try {
+    for (const ring of rings.slice(0, 16)) ring.registerRingFd();
+    const full = { code: 'EBUSY', message: /a thread can name 16 rings/ };
+    t.throws(() => rings[16]?.registerRingFd(), full);
+    t.throws(() => new Ring({ noMmap: true, registeredFdOnly: true }), full);
+    rings[3]?.unregisterRingFd();
+    rings[16]?.registerRingFd();
+    for (const ring of rings) t.is(await runAs('manual', ring, nop({ result: 8 })), 8);
+  } finally {
+    await Promise.all(rings.map((ring) => ring.close()));
+  }
+});
+
 const ended: RingOptions[] = [
   {},
   { disabled: true },

@@ -49,7 +49,19 @@ export class CompletionQueue {
    * the same system call. Operations that were started with callbacks or promises count too. Answers how many
    * operations were submitted.
    *
-   * @throws `ERR_URING_NOTHING_IN_FLIGHT` when that would wait forever
+   * @throws `ERR_URING_NOTHING_IN_FLIGHT` when that would wait forever, `ERR_URING_UNSUPPORTED_FEATURE` for a minimum or
+   * a deadline before Linux 6.12, `ERR_URING_DISABLED` for a ring that is not enabled
+   * @see {@link https://man7.org/linux/man-pages/man3/io_uring_submit_and_wait_min_timeout.3.html io_uring_submit_and_wait_min_timeout(3)}
+   * @example
+   * ```ts
+   * import { Ring, nop } from 'uring';
+   *
+   * await using ring = new Ring();
+   * ring.prep(nop());
+   * // Two would be better, but after 5 ms one will do, and after a second none.
+   * ring.cq.wait(2, { minWaitMs: 5, timeoutMs: 1000 });
+   * ring.cq.forEach(({ res }) => console.log(res));
+   * ```
    */
   wait(count: number, options: WaitOptions = {}): number {
     this.#owner.assertOpen();
@@ -66,7 +78,19 @@ export class CompletionQueue {
   /**
    * The next completion, which is waited for if there is none; undefined when the time is up. It is yours to keep.
    *
-   * @throws `ERR_URING_NOTHING_IN_FLIGHT` when that would wait forever
+   * @throws `ERR_URING_NOTHING_IN_FLIGHT` when that would wait forever, `ERR_URING_UNSUPPORTED_FEATURE` for a minimum or
+   * a deadline before Linux 6.12, `ERR_URING_DISABLED` for a ring that is not enabled
+   * @see {@link https://man7.org/linux/man-pages/man3/io_uring_submit_and_wait_min_timeout.3.html io_uring_submit_and_wait_min_timeout(3)}
+   * @example
+   * ```ts
+   * import { Ring, nop } from 'uring';
+   *
+   * await using ring = new Ring();
+   * ring.prep(nop());
+   * // Two would be better, but after 5 ms one will do, and after a second none.
+   * ring.cq.wait(2, { minWaitMs: 5, timeoutMs: 1000 });
+   * ring.cq.forEach(({ res }) => console.log(res));
+   * ```
    */
   next(options: WaitOptions = {}): Completion | undefined {
     const ready = this.tryNext();

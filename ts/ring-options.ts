@@ -20,6 +20,13 @@ export type Feature = (typeof FEATURES)[number];
  * chosen by what the kernel has.
  *
  * @see {@link https://man7.org/linux/man-pages/man2/io_uring_setup.2.html io_uring_setup(2)}
+ * @example
+ * ```ts
+ * import { Ring } from 'uring';
+ *
+ * await using ring = new Ring({ entries: 64, cqEntries: 1024, requireFeatures: ['NODROP'] });
+ * console.log(ring.setupFlags);
+ * ```
  */
 export interface RingOptions extends SetupFlagOptions {
   /** Size of the submission queue, a power of two from 1 to 32,768. Default 256. */
@@ -115,6 +122,7 @@ export function openRing(
   const { open, features } = checked(options, descriptorOf);
   const ring = native().open(open);
   if (typeof ring === 'number') {
+    if (ring === -constants.errno.EBUSY) throw tableFull('io_uring_setup');
     if (ring !== -constants.errno.EINVAL) throw systemError(ring, 'io_uring_setup');
     const sqpoll = open.sqpollIdleMs === undefined ? 0 : SetupFlags.SQPOLL;
     const cpu = open.sqpollCpu === undefined ? 0 : SetupFlags.SQ_AFF;
@@ -128,6 +136,13 @@ export function openRing(
     throw error;
   }
   return ring;
+}
+
+/** @internal The thread's table of rings (io_uring/tctx.h, IO_RINGFD_REG_MAX) has no place left. */
+export function tableFull(syscall: string): UringError {
+  const error = systemError(-constants.errno.EBUSY, syscall);
+  error.message = `${error.message}; a thread can name 16 rings without a descriptor: close one, or unregister it`;
+  return error;
 }
 
 /** @internal Throws if some of the features are not among those of the ring. */

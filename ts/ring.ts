@@ -144,6 +144,14 @@ export class Ring {
    *
    * @throws `ERR_URING_NOT_DISABLED` for any other ring
    * @see {@link https://man7.org/linux/man-pages/man3/io_uring_enable_rings.3.html io_uring_enable_rings(3)}
+   * @example
+   * ```ts
+   * import { Ring, nop } from 'uring';
+   *
+   * await using ring = new Ring({ disabled: true });
+   * ring.enable();
+   * await ring.exec(nop());
+   * ```
    */
   enable(): void {
     this.assertOpen();
@@ -172,9 +180,18 @@ export class Ring {
 
   /**
    * Names the ring by its place in a table of this thread, which saves the kernel looking its descriptor up whenever
-   * the ring is entered. There are 16 places. Since Linux 5.18.
+   * the ring is entered. Since Linux 5.18.
    *
+   * @throws `EBUSY` when this thread has 16 rings there already
    * @see {@link https://man7.org/linux/man-pages/man3/io_uring_register_ring_fd.3.html io_uring_register_ring_fd(3)}
+   * @example
+   * ```ts
+   * import { Ring, nop } from 'uring';
+   *
+   * await using ring = new Ring();
+   * ring.registerRingFd();
+   * await ring.exec(nop());
+   * ```
    */
   registerRingFd(): void {
     this.assertOpen();

@@ -1,12 +1,12 @@
 import { constants } from 'node:os';
 import { systemError, UringError } from '../errors.ts';
 import type { Layout, NativeRing } from '../platform/native.ts';
-import { checkSizes } from '../ring-options.ts';
+import { checkSizes, tableFull } from '../ring-options.ts';
 import { checkOptions } from '../validate.ts';
 import type { Engine } from './engine.ts';
 import { closedError } from './rejects.ts';
 
-const { EINVAL } = constants.errno;
+const { EBUSY, EINVAL } = constants.errno;
 
 /** A ring as a whole: whether it runs, what it is called, how large it is. */
 export class RingState {
@@ -27,11 +27,13 @@ export class RingState {
     }
     check(this.#native.enable());
     this.isDisabled = false;
-    this.#engine.rebind(this.#layout());
+    this.#engine.layout = this.#layout();
   }
 
   registerRingFd(): void {
-    check(this.#native.registerRingFd());
+    const result = this.#native.registerRingFd();
+    if (result === -EBUSY) throw tableFull('io_uring_register');
+    check(result);
   }
 
   unregisterRingFd(): void {
