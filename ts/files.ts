@@ -1,16 +1,30 @@
-import { invalidType, outOfRange, systemError, UringError } from './errors.ts';
+import { invalidType, invalidValue, outOfRange, systemError, UringError } from './errors.ts';
 import type { NativeRing } from './platform/native.ts';
-import { checkInteger } from './validate.ts';
+import { checkInteger, checkOptions, checkTag } from './validate.ts';
 
 /** Slot and generation in one number, as `crates/core/src/files.rs` has it. */
 const GENERATION_SHIFT = 20;
 /** IORING_MAX_FIXED_FILES. */
 export const SLOTS_MAX: number = 1 << GENERATION_SHIFT;
 
+/** In the place of a descriptor in `update`: leave the slot as it is (IORING_REGISTER_FILES_SKIP). */
+export const FILES_SKIP = -2;
+
 /** @internal What a table needs of its ring. */
 export interface FileTableOwner {
   readonly native: NativeRing;
   assertOpen(): void;
+  /** The table is no longer the ring's. */
+  forget(): void;
+}
+
+/** How to put a file into a slot. */
+export interface SetFileOptions {
+  /**
+   * A number that comes back as an event of the ring (`completion.event`) when the kernel has let go of the file: its
+   * slot was emptied or set again, and the last operation on it has ended. Since Linux 5.13.
+   */
+  tag?: number;
 }
 
 /**
@@ -55,6 +69,7 @@ export class FileTable {
   readonly kernelSlots: number;
   readonly #ring: unknown;
   readonly #owner: FileTableOwner;
+  #unregistered = false;
 
   /** @internal */
   constructor(ring: unknown, owner: FileTableOwner, options: FileTableOptions) {
@@ -74,11 +89,11 @@ export class FileTable {
    * Puts a descriptor into a slot by number, replacing what is there. The slot keeps the file open by itself: the
    * descriptor may be closed.
    *
-   * @throws `ERR_OUT_OF_RANGE` for a slot that is not ours, `EBADF` for a descriptor that is not open
+   * @throws `ERR_OUT_OF_RANGE` for a slot that is not ours, `EBADF` for a descriptor that is not open (the slot is empty
+   * then), `EBUSY` while an operation is filling or emptying the slot
    */
-  set(slot: number, fd: number): FixedFile {
-    if (this.slots === 0) throw outOfRange('slot', 'in a table that was registered with slots', slot);
-    return this.#set(checkInteger('slot', slot, 0, this.slots - 1), fd);
+  set(slot: number, fd: number, options: SetFileOptions = {}): FixedFile {
+    return this.#set(this.#checkSlot('slot', slot), fd, options);
   }
 
   /**
@@ -86,15 +101,74 @@ export class FileTable {
    *
    * @throws `ENFILE` when every slot is taken, `EBADF` for a descriptor that is not open
    */
-  alloc(fd: number): FixedFile {
-    return this.#set(-1, fd);
+  alloc(fd: number, options: SetFileOptions = {}): FixedFile {
+    return this.#set(-1, fd, options);
   }
 
-  #set(slot: number, fd: number): FixedFile {
-    this.#owner.assertOpen();
-    const handle = this.#owner.native.setFile(slot, checkInteger('fd', fd, 0, 0x7fff_ffff));
+  #checkSlot(name: string, slot: number): number {
+    if (this.slots === 0) throw outOfRange(name, 'in a table that was registered with slots', slot);
+    return checkInteger(name, slot, 0, this.slots - 1);
+  }
+
+  #set(slot: number, fd: number, options: SetFileOptions): FixedFile {
+    this.#assertUsable();
+    checkInteger('fd', fd, 0, 0x7fff_ffff);
+    checkOptions('options', options);
+    const handle = this.#owner.native.setFile(slot, fd, checkTag('options.tag', options.tag));
     if (handle < 0) throw systemError(handle, 'io_uring_register');
     return new FixedFile(this.#ring, handle);
+  }
+
+  /**
+   * Puts descriptors into slots from `first` on, in one call: -1 empties a slot, {@link FILES_SKIP} leaves it as it is.
+   * Answers what is in these slots now, undefined for empty ones.
+   *
+   * @param options.tags one for each descriptor, or undefined for none; see {@link SetFileOptions}
+   * @throws `ERR_OUT_OF_RANGE` for slots that are not ours, `EBUSY` while an operation is filling or emptying one of
+   * them, `EBADF` for a descriptor that is not open: what stands before it is done by then, and its slot is empty
+   */
+  update(
+    first: number,
+    fds: readonly number[],
+    options: { tags?: readonly (number | undefined)[] } = {},
+  ): (FixedFile | undefined)[] {
+    this.#assertUsable();
+    this.#checkSlot('first', first);
+    if (!Array.isArray(fds)) throw invalidType('fds', 'an array of descriptors', fds);
+    if (fds.length < 1 || first + fds.length > this.slots) {
+      throw outOfRange('fds.length', `>= 1 and <= ${this.slots - first}`, fds.length);
+    }
+    for (const [at, fd] of fds.entries()) checkInteger(`fds[${at}]`, fd, FILES_SKIP, 0x7fff_ffff);
+    checkOptions('options', options);
+    const tags = fds.map((fd, at) => {
+      const tag = checkTag(`options.tags[${at}]`, options.tags?.[at]);
+      if (tag === undefined || fd >= 0) return tag;
+      throw invalidValue(`options.tags[${at}]`, 'is for a slot that gets no file');
+    });
+    const handles = this.#owner.native.updateFiles(first, [...fds], tags);
+    if ((handles[0] ?? 0) < 0) throw systemError(handles[0] as number, 'io_uring_register');
+    return handles.map((handle) => (handle === 0 ? undefined : new FixedFile(this.#ring, handle)));
+  }
+
+  /**
+   * Takes the table away: its files are stale from here on, and `registerFiles` can make another. Operations in flight
+   * on them go on.
+   *
+   * @throws `EBUSY` while an operation is filling or emptying a slot, or may be given one by the kernel
+   */
+  unregister(): void {
+    this.#assertUsable();
+    const result = this.#owner.native.unregisterFiles();
+    if (result < 0) throw unregisterError(result);
+    this.#unregistered = true;
+    this.#owner.forget();
+  }
+
+  #assertUsable(): void {
+    this.#owner.assertOpen();
+    if (!this.#unregistered) return;
+    const message = 'this table of files was unregistered: register a new one';
+    throw new UringError('ERR_URING_STALE_HANDLE', message);
   }
 
   /**
@@ -103,7 +177,7 @@ export class FileTable {
    * @throws `ERR_URING_STALE_HANDLE` when the slot is empty or holds another file by now
    */
   clear(file: FixedFile): void {
-    this.#owner.assertOpen();
+    this.#assertUsable();
     assertOwnFile(file, this.#ring);
     const result = this.#owner.native.clearFile(file.handle);
     if (result === -9) throw staleFile(file);
@@ -119,6 +193,13 @@ function registerError(errno: number, total: number): UringError {
   } else if (error.code === 'EBUSY') {
     error.message = `${error.message}; this ring has a files table already`;
   }
+  return error;
+}
+
+function unregisterError(errno: number): UringError {
+  const error = systemError(errno, 'io_uring_register');
+  if (error.code !== 'EBUSY') return error;
+  error.message = `${error.message}; an operation in flight fills or empties a slot: wait for it, or cancel it`;
   return error;
 }
 

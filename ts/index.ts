@@ -7,10 +7,11 @@ export { BufferLease, BufferRing, type BufferRingOptions, type BufferRingStatus 
 export { Completion } from './completion.ts';
 export type { CompletionQueue } from './completion-queue.ts';
 export { UringError } from './errors.ts';
-export { FileTable, type FileTableOptions, FixedFile } from './files.ts';
+export { FILES_SKIP, FileTable, type FileTableOptions, FixedFile, type SetFileOptions } from './files.ts';
 export { CqeFlags, SqeFlags } from './flags.ts';
 export { Op } from './generated/ops.ts';
 export type { Bytes } from './memory/bytes.ts';
+export { type MessageOptions, sendMessage } from './message.ts';
 export { type AnyOperation, type Fd, Operation, type OperationOptions } from './operation.ts';
 export { type AsyncCancelTarget, asyncCancel, type OperationTarget } from './ops/cancel.ts';
 export {
@@ -87,7 +88,15 @@ export {
   timeoutRemove,
   timeoutUpdate,
 } from './ops/time.ts';
+export { type KernelProbe, probe } from './probe.ts';
 export type { Registrar } from './registrar.ts';
+export type {
+  EventfdOptions,
+  NapiOptions,
+  NapiSettings,
+  Restrictions,
+  WorkerLimits,
+} from './registrar-options.ts';
 export { Ring } from './ring.ts';
 export type { Feature, RingOptions } from './ring-options.ts';
 export type { RingStats } from './ring-stats.ts';

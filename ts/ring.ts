@@ -89,7 +89,12 @@ export class Ring {
     const owner = this.#halfOwner();
     this.sq = new SubmissionQueue(this.#engine, owner);
     this.cq = new CompletionQueue(this.#engine, owner);
-    this.registrar = new Registrar({ ring: this, engine: this.#engine, isClosed: () => this.closed });
+    this.registrar = new Registrar({
+      ring: this,
+      engine: this.#engine,
+      isClosed: () => this.closed,
+      nativeOf: (ring) => (ring instanceof Ring ? ring.#native : undefined),
+    });
     forgotten.register(this, this.#native, this);
   }
 
@@ -133,6 +138,11 @@ export class Ring {
   /** Names of the operations of this package that this kernel has, from its own probe. */
   get operations(): readonly (keyof typeof Op)[] {
     return this.#engine.layout.operations.flatMap((opcode) => opInfo[opcode]?.name ?? []);
+  }
+  /** Whether this kernel has an operation, by its name in this package, such as `'futexWait'`. */
+  supports(name: keyof typeof Op): boolean {
+    if (!Object.hasOwn(Op, name)) throw invalidValue('name', `is no operation: ${String(name)}`);
+    return this.#engine.layout.operations.includes(Op[name]);
   }
   /** `close` was called. */
   get closed(): boolean {

@@ -49,5 +49,10 @@ export function checkOptions(name: string, value: unknown): void {
   }
 }
 
+/** A number that comes back when the kernel has let go of something, or nothing. */
+export function checkTag(name: string, value: unknown): number | undefined {
+  return value === undefined ? undefined : checkInteger(name, value, 0, Number.MAX_SAFE_INTEGER);
+}
+
 /** The largest 32-bit number without sign. */
 export const UINT32_MAX = 0xffff_ffff;

@@ -23,7 +23,7 @@ export const registrations = {
   REGISTER_PERSONALITY: { number: 9, kernel: '5.6', method: 'Registrar.registerPersonality' },
   UNREGISTER_PERSONALITY: { number: 10, kernel: '5.6', method: 'Registrar.unregisterPersonality' },
   REGISTER_RESTRICTIONS: { number: 11, kernel: '5.10', method: 'Registrar.restrict' },
-  REGISTER_ENABLE_RINGS: { number: 12, kernel: '5.10', method: 'Registrar.enable' },
+  REGISTER_ENABLE_RINGS: { number: 12, kernel: '5.10', method: 'Ring.enable' },
   REGISTER_FILES2: { number: 13, kernel: '5.13', method: 'Registrar.registerFiles' },
   REGISTER_FILES_UPDATE2: { number: 14, kernel: '5.13', method: 'FileTable.update' },
   REGISTER_BUFFERS2: { number: 15, kernel: '5.13', method: 'Ring.alloc' },
@@ -31,8 +31,8 @@ export const registrations = {
   REGISTER_IOWQ_AFF: { number: 17, kernel: '5.14', method: 'Registrar.setWorkerAffinity' },
   UNREGISTER_IOWQ_AFF: { number: 18, kernel: '5.14', method: 'Registrar.setWorkerAffinity' },
   REGISTER_IOWQ_MAX_WORKERS: { number: 19, kernel: '5.15', method: 'Registrar.setWorkerLimits' },
-  REGISTER_RING_FDS: { number: 20, kernel: '5.18', method: 'RingOptions' },
-  UNREGISTER_RING_FDS: { number: 21, kernel: '5.18', method: 'RingOptions' },
+  REGISTER_RING_FDS: { number: 20, kernel: '5.18', method: 'Ring.registerRingFd' },
+  UNREGISTER_RING_FDS: { number: 21, kernel: '5.18', method: 'Ring.unregisterRingFd' },
   REGISTER_PBUF_RING: { number: 22, kernel: '5.19', method: 'Registrar.registerBufferRing' },
   UNREGISTER_PBUF_RING: { number: 23, kernel: '5.19', method: 'BufferRing.unregister' },
   REGISTER_SYNC_CANCEL: { number: 24, kernel: '6.0', method: 'Registrar.syncCancel' },
@@ -45,7 +45,7 @@ export const registrations = {
   REGISTER_SEND_MSG_RING: { number: 31, kernel: '6.13', method: 'sendMessage' },
   REGISTER_ZCRX_IFQ: { number: 32, kernel: '6.15', method: 'Registrar.registerZeroCopyReceive' },
   REGISTER_RESIZE_RINGS: { number: 33, kernel: '6.13', method: 'Ring.resize' },
-  REGISTER_MEM_REGION: { number: 34, kernel: '6.13', method: 'RingOptions' },
+  REGISTER_MEM_REGION: { number: 34, kernel: '6.13', method: 'RingOptions.registeredWait' },
   REGISTER_QUERY: { number: 35, kernel: '6.18', method: 'probe' },
 } as const satisfies Record<string, Registration>;
 

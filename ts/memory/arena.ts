@@ -5,7 +5,10 @@ import type { NativeRing } from '../platform/native.ts';
 export interface Arena {
   readonly ring: unknown;
   readonly handle: number;
-  readonly registered: boolean;
+  /** It is in the kernel's table of buffers; `unregisterBuffers` takes it out. */
+  registered: boolean;
+  /** What other rings know the same memory by (`cloneBuffers`). */
+  clones?: WeakMap<object, Arena>;
 }
 
 /**
@@ -25,7 +28,20 @@ export function arenaOf(view: Uint8Array): Arena | undefined {
 /** The arena under a view, if there is one that this ring can name. */
 export function arenaIn(view: Uint8Array, ring: unknown): Arena | undefined {
   const arena = arenaOf(view);
-  return arena !== undefined && arena.ring === ring ? arena : undefined;
+  if (arena === undefined || arena.ring === ring) return arena;
+  return arena.clones?.get(ring as object);
+}
+
+/** Arenas that other rings share: given up there when JavaScript has let go of the memory. */
+const shared = new FinalizationRegistry<{ native: NativeRing; handle: number }>(({ native, handle }) => {
+  native.releaseArena(handle);
+});
+
+/** Makes memory that another ring shares known to it. */
+export function shareArena(memory: ArrayBufferLike, original: Arena, clone: Arena, native: NativeRing): void {
+  original.clones ??= new WeakMap();
+  original.clones.set(clone.ring as object, clone);
+  shared.register(memory, { native, handle: clone.handle });
 }
 
 function mark(memory: object, arena: Arena): void {

@@ -45,6 +45,11 @@ export class Attached {
   attach(): void {
     if (this.#attached) return;
     const result = this.#engine.native.attach(this.#onDeliver, this.#onClosed);
+    if (result === -constants.errno.EBUSY) {
+      const message =
+        'the event loop needs the only eventfd of this ring: call registrar.unregisterEventfd(), or use the ring by hand';
+      throw new UringError('ERR_URING_EVENTFD_TAKEN', message);
+    }
     if (result < 0) throw systemError(result, 'uv_poll_init');
     this.#attached = true;
   }

@@ -95,13 +95,7 @@ registrations![
         "5.10",
         "Registrar.restrict"
     ),
-    (
-        12,
-        ENABLE_RINGS,
-        "REGISTER_ENABLE_RINGS",
-        "5.10",
-        "Registrar.enable"
-    ),
+    (12, ENABLE_RINGS, "REGISTER_ENABLE_RINGS", "5.10", "Ring.enable"),
     (13, FILES2, "REGISTER_FILES2", "5.13", "Registrar.registerFiles"),
     (
         14,
@@ -139,13 +133,13 @@ registrations![
         "5.15",
         "Registrar.setWorkerLimits"
     ),
-    (20, RING_FDS, "REGISTER_RING_FDS", "5.18", "RingOptions"),
+    (20, RING_FDS, "REGISTER_RING_FDS", "5.18", "Ring.registerRingFd"),
     (
         21,
         UNREGISTER_RING_FDS,
         "UNREGISTER_RING_FDS",
         "5.18",
-        "RingOptions"
+        "Ring.unregisterRingFd"
     ),
     (
         22,
@@ -207,7 +201,13 @@ registrations![
         "Registrar.registerZeroCopyReceive"
     ),
     (33, RESIZE_RINGS, "REGISTER_RESIZE_RINGS", "6.13", "Ring.resize"),
-    (34, MEM_REGION, "REGISTER_MEM_REGION", "6.13", "RingOptions"),
+    (
+        34,
+        MEM_REGION,
+        "REGISTER_MEM_REGION",
+        "6.13",
+        "RingOptions.registeredWait"
+    ),
     (35, QUERY, "REGISTER_QUERY", "6.18", "probe"),
 ];
 
