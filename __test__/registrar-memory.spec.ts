@@ -14,7 +14,7 @@ import {
   write,
   writeFixed,
 } from 'uring';
-import { assertUsable, fifo, file, pattern, waitFor } from './_fixtures.ts';
+import { assertUsable, fifo, file, listen, pattern, waitFor } from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
 import { range, refuses, type, value, wrong } from './_refusals.ts';
 
@@ -39,7 +39,6 @@ test('memory taken out of the table works unregistered, and registered again as 
     });
     t.throws(() => ring.registrar.unregisterBuffers([buffer]), {
       code: 'ENXIO',
-      syscall: 'io_uring_register',
     });
     ring.registrar.registerBuffers([buffer]);
     t.is(ring.stats().registeredBytes, registeredBytes);
