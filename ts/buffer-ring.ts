@@ -1,6 +1,7 @@
-import { invalidType, invalidValue, outOfRange, systemError, UringError } from './errors.ts';
+import { invalidType, invalidValue, outOfRange, UringError } from './errors.ts';
 import { labelArena } from './memory/arena.ts';
 import type { NativeRing } from './platform/native.ts';
+import { registrationError } from './registrar-options.ts';
 import { checkBoolean, checkInteger, checkPowerOfTwo } from './validate.ts';
 
 /** The kernel takes at most this many buffers in one ring (io_uring/kbuf.c). */
@@ -138,7 +139,7 @@ export class BufferRing {
   status(): BufferRingStatus {
     this.assertRegistered();
     const head = this.#owner.native.groupHead(this.group);
-    if (head < 0) throw systemError(head, 'io_uring_register');
+    if (head < 0) throw registrationError(head);
     const available = this.#owner.native.groupAvailable(this.group, head);
     return { head, available, lent: this.lent };
   }
@@ -163,7 +164,7 @@ export class BufferRing {
     if (this.provide === 'automatically') throw notManual('provide');
     const length = checkInteger('lengthBytes', lengthBytes, 1, this.sizeBytes);
     const result = this.#owner.native.provideBuffer(this.group, id, length);
-    if (result < 0) throw systemError(result, 'io_uring_register');
+    if (result < 0) throw registrationError(result);
   }
 
   #view(id: number, offset: number, sizeBytes: number): Buffer {
@@ -271,7 +272,7 @@ export class BufferRing {
   unregister(): void {
     if (this.#unregistered || this.#owner.isClosed) return;
     const result = this.#owner.native.unregisterGroup(this.group);
-    if (result < 0) throw systemError(result, 'io_uring_register');
+    if (result < 0) throw registrationError(result);
     this.#unregistered = true;
     this.#owner.forget(this);
     // They are told that the handle is stale when they start again.
@@ -289,10 +290,9 @@ function checkProvide(value: unknown): 'automatically' | 'manually' {
 }
 
 function registerError(errno: number, options: BufferRingOptions): UringError {
-  const error = systemError(errno, 'io_uring_register');
-  if (error.code !== 'EINVAL' || (options.incremental !== true && options.mmap !== true)) return error;
-  error.message = `${error.message}; mmap needs Linux 6.4 and incremental Linux 6.12: leave them away on older kernels`;
-  return error;
+  const isNewer = options.incremental === true || options.mmap === true;
+  const hint = 'mmap needs Linux 6.4 and incremental Linux 6.12: leave them away on older kernels';
+  return registrationError(errno, isNewer ? { EINVAL: hint } : {});
 }
 
 function notManual(what: string): Error {

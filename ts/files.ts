@@ -1,5 +1,6 @@
-import { invalidType, invalidValue, outOfRange, systemError, UringError } from './errors.ts';
+import { invalidType, invalidValue, outOfRange, UringError } from './errors.ts';
 import type { NativeRing } from './platform/native.ts';
+import { registrationError } from './registrar-options.ts';
 import { checkInteger, checkOptions, checkTag } from './validate.ts';
 
 /** Slot and generation in one number, as `crates/core/src/files.rs` has it. */
@@ -115,7 +116,7 @@ export class FileTable {
     checkInteger('fd', fd, 0, 0x7fff_ffff);
     checkOptions('options', options);
     const handle = this.#owner.native.setFile(slot, fd, checkTag('options.tag', options.tag));
-    if (handle < 0) throw systemError(handle, 'io_uring_register');
+    if (handle < 0) throw registrationError(handle);
     return new FixedFile(this.#ring, handle);
   }
 
@@ -146,7 +147,7 @@ export class FileTable {
       throw invalidValue(`options.tags[${at}]`, 'is for a slot that gets no file');
     });
     const handles = this.#owner.native.updateFiles(first, [...fds], tags);
-    if ((handles[0] ?? 0) < 0) throw systemError(handles[0] as number, 'io_uring_register');
+    if ((handles[0] ?? 0) < 0) throw registrationError(handles[0] as number);
     return handles.map((handle) => (handle === 0 ? undefined : new FixedFile(this.#ring, handle)));
   }
 
@@ -181,26 +182,21 @@ export class FileTable {
     assertOwnFile(file, this.#ring);
     const result = this.#owner.native.clearFile(file.handle);
     if (result === -9) throw staleFile(file);
-    if (result < 0) throw systemError(result, 'io_uring_register');
+    if (result < 0) throw registrationError(result);
   }
 }
 
 function registerError(errno: number, total: number): UringError {
-  const error = systemError(errno, 'io_uring_register');
-  if (error.code === 'EMFILE') {
-    const hint = `a table of ${total} slots is larger than RLIMIT_NOFILE: raise the limit (ulimit -n) or ask for less`;
-    error.message = `${error.message}; ${hint}`;
-  } else if (error.code === 'EBUSY') {
-    error.message = `${error.message}; this ring has a files table already`;
-  }
-  return error;
+  return registrationError(errno, {
+    EMFILE: `a table of ${total} slots is larger than RLIMIT_NOFILE: raise the limit (ulimit -n) or ask for less`,
+    EBUSY: 'this ring has a files table already',
+  });
 }
 
 function unregisterError(errno: number): UringError {
-  const error = systemError(errno, 'io_uring_register');
-  if (error.code !== 'EBUSY') return error;
-  error.message = `${error.message}; an operation in flight fills or empties a slot: wait for it, or cancel it`;
-  return error;
+  return registrationError(errno, {
+    EBUSY: 'an operation in flight fills or empties a slot: wait for it, or cancel it',
+  });
 }
 
 /** @internal */

@@ -356,7 +356,7 @@ export class Registrar {
    * The processors that the kernel's worker threads for this thread may run on; null for all. It holds for all rings
    * of the thread. Since Linux 5.14.
    *
-   * @throws `EINVAL` when none of the processors is there
+   * @throws `EINVAL` for a processor that is not there, or that the process may not use
    * @see {@link https://man7.org/linux/man-pages/man3/io_uring_register_iowq_aff.3.html io_uring_register_iowq_aff(3)}
    */
   setWorkerAffinity(cpus: readonly number[] | null): void {
@@ -365,7 +365,7 @@ export class Registrar {
     if (cpus?.length === 0) throw invalidValue('cpus', 'names no processor: give null for all');
     for (const [at, cpu] of (cpus ?? []).entries()) checkInteger(`cpus[${at}]`, cpu, 0, CPU_MAX);
     const result = this.#native.setWorkerAffinity([...(cpus ?? [])]);
-    this.#check(result, { EINVAL: 'the process may use none of these processors' });
+    this.#check(result, { EINVAL: 'the process may not use all of these processors' });
   }
 
   /**
@@ -403,12 +403,14 @@ export class Registrar {
     return napiSettings(before);
   }
 
-  /** Ends busy polling; answers the settings before. Since Linux 6.9. */
-  unregisterNapi(): NapiSettings {
+  /** Ends busy polling; answers the settings before, as far as the kernel tells them here. Since Linux 6.9. */
+  unregisterNapi(): Omit<NapiSettings, 'tracking'> {
     this.#assertOpen();
     const before = this.#native.unregisterNapi();
     this.#check(before[0] ?? 0);
-    return napiSettings(before);
+    // The kernel does not fill in the tracking (io_uring/napi.c, io_unregister_napi).
+    const { busyPollUs, preferBusyPoll } = napiSettings(before);
+    return { busyPollUs, preferBusyPoll };
   }
 
   /**

@@ -267,6 +267,12 @@ impl NativeRing {
     /// Processors for worker threads; none at all lifts the limit.
     #[napi]
     pub fn set_worker_affinity(&self, cpus: Vec<u32>) -> i32 {
+        // SAFETY: asks for a number.
+        let configured = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+        if cpus.iter().any(|cpu| i64::from(*cpu) >= configured) {
+            // The kernel leaves out what is beyond its own set, and would take the rest, or nothing, for the whole.
+            return -libc::EINVAL;
+        }
         let mut mask = vec![0u8; cpus.iter().max().map_or(0, |most| *most as usize / 8 + 1)];
         for cpu in &cpus {
             mask[*cpu as usize / 8] |= 1 << (cpu % 8);
