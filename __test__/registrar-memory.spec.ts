@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import test from 'ava';
 import {
   acceptMultishot,
-  FILES_SKIP,
+  FileSlots,
   type FixedFile,
   nop,
   openat,
@@ -174,7 +174,7 @@ test('an update fills, empties and keeps slots in one call', async (t) => {
     const files = ring.registrar.registerFiles({ slots: 4, kernelSlots: 0 });
     const kept = files.set(1, fd);
     const old = files.set(2, fd);
-    const [first, second, third] = files.update(0, [fd, FILES_SKIP, -1]);
+    const [first, second, third] = files.update(0, [fd, FileSlots.SKIP, -1]);
     t.is(first?.slot, 0);
     t.is(second?.handle, kept.handle);
     t.is(third, undefined);

@@ -8,8 +8,8 @@ const GENERATION_SHIFT = 20;
 /** IORING_MAX_FIXED_FILES. */
 export const SLOTS_MAX: number = 1 << GENERATION_SHIFT;
 
-/** In the place of a descriptor in `update`: leave the slot as it is (IORING_REGISTER_FILES_SKIP). */
-export const FILES_SKIP = -2;
+/** IORING_REGISTER_SKIP, as `FileSlots.SKIP`. */
+const SKIP = -2;
 
 /** @internal What a table needs of its ring. */
 export interface FileTableOwner {
@@ -121,7 +121,7 @@ export class FileTable {
   }
 
   /**
-   * Puts descriptors into slots from `first` on, in one call: -1 empties a slot, {@link FILES_SKIP} leaves it as it is.
+   * Puts descriptors into slots from `first` on, in one call: `FileSlots.EMPTY` (-1) empties a slot, `FileSlots.SKIP` (-2) leaves it as it is.
    * Answers what is in these slots now, undefined for empty ones.
    *
    * @param options.tags one for each descriptor, or undefined for none; see {@link SetFileOptions}
@@ -139,7 +139,7 @@ export class FileTable {
     if (fds.length < 1 || first + fds.length > this.slots) {
       throw outOfRange('fds.length', `>= 1 and <= ${this.slots - first}`, fds.length);
     }
-    for (const [at, fd] of fds.entries()) checkInteger(`fds[${at}]`, fd, FILES_SKIP, 0x7fff_ffff);
+    for (const [at, fd] of fds.entries()) checkInteger(`fds[${at}]`, fd, SKIP, 0x7fff_ffff);
     checkOptions('options', options);
     const tags = fds.map((fd, at) => {
       const tag = checkTag(`options.tags[${at}]`, options.tags?.[at]);

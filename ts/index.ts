@@ -7,7 +7,7 @@ export { BufferLease, BufferRing, type BufferRingOptions, type BufferRingStatus 
 export { Completion } from './completion.ts';
 export type { CompletionQueue } from './completion-queue.ts';
 export { UringError } from './errors.ts';
-export { FILES_SKIP, FileTable, type FileTableOptions, FixedFile, type SetFileOptions } from './files.ts';
+export { FileTable, type FileTableOptions, FixedFile, type SetFileOptions } from './files.ts';
 export { CqeFlags, SqeFlags } from './flags.ts';
 export { Op } from './generated/ops.ts';
 export type { Bytes } from './memory/bytes.ts';

@@ -60,7 +60,7 @@ function decodeFiles({ res, staged, ring }: Outcome): (FixedFile | undefined)[] 
  * import { Ring, filesUpdate, write } from 'uring';
  *
  * await using ring = new Ring();
- * ring.registerFiles();
+ * ring.registrar.registerFiles();
  * const [output] = await ring.exec(filesUpdate(0, [1]));
  * await ring.exec(write(output, Buffer.from('to standard output\n')));
  * ```
@@ -105,7 +105,7 @@ export interface FixedFdInstallOptions extends OperationOptions {
  * import { Ring, fixedFdInstall, openat } from 'uring';
  *
  * await using ring = new Ring();
- * ring.registerFiles();
+ * ring.registrar.registerFiles();
  * const file = await ring.exec(openat('/etc/hostname', { direct: true }));
  * closeSync(await ring.exec(fixedFdInstall(file)));
  * ```

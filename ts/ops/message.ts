@@ -117,8 +117,8 @@ export interface MsgRingFileOptions extends OperationOptions {
  *
  * await using sender = new Ring();
  * await using receiver = new Ring();
- * sender.registerFiles();
- * receiver.registerFiles();
+ * sender.registrar.registerFiles();
+ * receiver.registrar.registerFiles();
  * const file = await sender.exec(openat('/etc/hostname', { direct: true }));
  * const stop = receiver.receive((event) => {
  *   stop();

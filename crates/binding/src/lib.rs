@@ -5,7 +5,7 @@ mod event_loop;
 mod external;
 mod hot;
 pub mod registrar;
-mod setup;
+pub mod setup;
 mod state;
 mod uv;
 

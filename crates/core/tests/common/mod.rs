@@ -66,9 +66,9 @@ impl Fixture {
         let gone = tables.arenas.create(sizes, None).unwrap();
         tables.arenas.release(gone.handle);
         tables.arenas.sweep(registrar);
-        let mut files = FileTable::register(OURS, KERNELS, registrar).unwrap();
+        let mut files = FileTable::register(OURS, KERNELS, &[], registrar).unwrap();
         let null = File::open("/dev/null").unwrap();
-        let file = files.set(0, null.as_raw_fd(), registrar).unwrap();
+        let file = files.set(0, null.as_raw_fd(), 0, registrar).unwrap();
         tables.files = Some(files);
         let pool = tables.arenas.create(1024, None).unwrap();
         let pool_index = tables.arenas.resolve(pool.handle, 0, 1).unwrap().arena;

@@ -99,9 +99,9 @@ impl Golden {
             .unwrap();
         let [ours, kernels, slot, handle] =
             ["ours", "kernels", "slot", "handle"].map(|key| number(&files[key]) as u32);
-        let mut table = FileTable::register(ours, kernels, registrar).unwrap();
+        let mut table = FileTable::register(ours, kernels, &[], registrar).unwrap();
         let null = File::open("/dev/null").unwrap();
-        assert_eq!(table.set(slot, null.as_raw_fd(), registrar).unwrap(), handle);
+        assert_eq!(table.set(slot, null.as_raw_fd(), 0, registrar).unwrap(), handle);
         tables.files = Some(table);
         if let Some((offset, bytes)) = &record.staged {
             let staging = &arenas[3].mapping;

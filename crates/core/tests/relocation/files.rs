@@ -245,12 +245,12 @@ fn slots_that_are_filled_and_emptied_by_number_are_given_out_again_once_each() {
     }
     let registrar = Registrar::new(fixture.ring.as_raw_fd());
     let files = fixture.tables.files.as_mut().unwrap();
-    let handles: Vec<u32> = (1..OURS).map(|_| files.alloc(0, registrar).unwrap()).collect();
+    let handles: Vec<u32> = (1..OURS).map(|_| files.alloc(0, 0, registrar).unwrap()).collect();
     let mut slots: Vec<u32> = handles.iter().map(|handle| handle & (SLOTS_MAX - 1)).collect();
     slots.sort_unstable();
     assert_eq!(slots, [1, 2, 3]);
     assert_eq!(
-        files.alloc(0, registrar).unwrap_err().raw_os_error(),
+        files.alloc(0, 0, registrar).unwrap_err().raw_os_error(),
         Some(libc::ENFILE)
     );
     for handle in handles {
