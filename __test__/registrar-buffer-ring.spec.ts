@@ -1,5 +1,13 @@
 import test from 'ava';
-import { type BufferLease, type BufferRing, type Ring, recv, recvMultishot } from 'uring';
+import {
+  asyncCancel,
+  type BufferLease,
+  type BufferRing,
+  type Ring,
+  recv,
+  recvMultishot,
+  SqeFlags,
+} from 'uring';
 import { leakCheck, withRing } from './_helpers.ts';
 import { range, refuses, type, value, wrong } from './_refusals.ts';
 import { endSocketHelper, numbered, type Pair, pair, write } from './_sockets.ts';
@@ -161,5 +169,22 @@ test('options of a buffer ring are checked', async (t) => {
       range('entries', register({ entries: 3, mmap: true }), /a power of two/),
     ];
     for (const one of cases) await refuses(t, ring, one);
+  });
+});
+
+test('a buffer that an operation took before it failed goes back', async (t) => {
+  // Seen on 6.18: a worker thread takes the buffer before it receives, and keeps it when the receive is cancelled.
+  await withRing({}, async (ring) => {
+    const { fd } = await pair(t, ring);
+    const buffers = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 16 });
+    for (let round = 0; round < 5; round += 1) {
+      const waiting = ring.exec(recv(fd, buffers, { flags: SqeFlags.ASYNC }));
+      await settle();
+      await ring.exec(asyncCancel({ fd, all: true }));
+      await t.throwsAsync(waiting, { code: 'ECANCELED' });
+    }
+    ring.submit();
+    t.is(buffers.lent, 0);
+    t.is(buffers.status().available, 2);
   });
 });

@@ -1,4 +1,5 @@
 import { invalidType, invalidValue, outOfRange, UringError } from './errors.ts';
+import { CQE_BUFFER_SHIFT, CqeFlags } from './flags.ts';
 import { labelArena } from './memory/arena.ts';
 import type { NativeRing } from './platform/native.ts';
 import { registrationError } from './registrar-options.ts';
@@ -202,6 +203,17 @@ export class BufferRing {
       leases.push(this.lease(parts[at] as number, parts[at + 1] as number));
     }
     return leases;
+  }
+
+  /** @internal Nobody gets to see the buffer that a completion names. */
+  giveUp(flags: number): void {
+    // What was provided by hand is free by itself when the kernel has done with it.
+    if (this.provide === 'manually') return;
+    const id = flags >>> CQE_BUFFER_SHIFT;
+    const isFinished = (flags & CqeFlags.BUF_MORE) === 0;
+    if (this.incremental && isFinished && this.#owner.native.isOut(this.group, id)) this.#finished.add(id);
+    if (this.#pieces !== undefined) this.#pieces[id] = (this.#pieces[id] as number) + 1;
+    this.recycle(id);
   }
 
   /** @internal A lease ends: the buffer goes back, unless the kernel or another lease has pieces of it. */

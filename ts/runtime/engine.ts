@@ -1,6 +1,6 @@
 import { Completion } from '../completion.ts';
 import { detached, outOfRange, systemError, type UringError } from '../errors.ts';
-import { CQE_BUFFER_SHIFT, CqeFlags } from '../flags.ts';
+import { CqeFlags } from '../flags.ts';
 import {
   EXTRA_IS_EVENT,
   EXTRA_IS_LOCAL,
@@ -354,6 +354,8 @@ export class Engine {
     if (res < 0 && -res !== operation.successErrno) {
       const isLocal = (extra & EXTRA_IS_LOCAL) !== 0;
       completion.error = isLocal ? rejected(operation, res, extra) : failure(operation, res);
+      // A worker thread takes a buffer before it runs the operation, and keeps it when that fails.
+      if ((flags & CqeFlags.BUFFER) !== 0) operation.buffers?.giveUp(flags);
       return;
     }
     const staged = slot.staged;
@@ -371,7 +373,7 @@ export class Engine {
     } catch (error) {
       completion.error = error as UringError;
       // The buffer that nobody gets to see goes back.
-      if ((flags & CqeFlags.BUFFER) !== 0) operation.buffers?.recycle(flags >>> CQE_BUFFER_SHIFT);
+      if ((flags & CqeFlags.BUFFER) !== 0) operation.buffers?.giveUp(flags);
     }
   }
 
