@@ -83,13 +83,14 @@ impl Tables {
     fn end_effect(&mut self, index: u32, effect: Effect, lists: Option<&mut Lists>, res: Option<i32>) -> u32 {
         let success = res.filter(|res| *res >= 0);
         match (effect, lists.map(|lists| &mut lists.list)) {
-            (Effect::Provide(group, count), _) if success.is_none() => {
-                self.legacy.consume(group, count, &mut self.arenas);
+            (Effect::Provide(group, count), _) => {
+                let provided = success.is_some();
+                self.legacy.provided(group, count, provided, &mut self.arenas);
                 0
             }
             (Effect::Remove(group), _) => {
                 let removed = success.unwrap_or(0) as u32;
-                self.legacy.consume(group, removed, &mut self.arenas);
+                self.legacy.removed(group, removed, &mut self.arenas);
                 0
             }
             (Effect::Pipe, Some(List::Descriptors(list))) if success.is_some() => {
@@ -98,7 +99,7 @@ impl Tables {
                 EXTRA_IS_PIPE
             }
             (effect, list) => match &mut self.files {
-                Some(files) => end_file_effect(files, effect, list, success),
+                Some(files) => end_file_effect(files, effect, list, res),
                 None if effect == Effect::Descriptor && success.is_some() => EXTRA_IS_FD,
                 None => 0,
             },
@@ -115,7 +116,7 @@ impl Tables {
 
     pub(crate) fn unpin_group(&mut self, group: u16) {
         if self.legacy.has(group) {
-            self.legacy.unpin(group);
+            self.legacy.unpin(group, &mut self.arenas);
         } else if group != NO_GROUP {
             self.groups.unpin(group);
         }
@@ -266,12 +267,8 @@ fn begin_update(files: &mut FileTable, record: &Words, lists: Option<&mut Lists>
     Ok(Effect::Update(record[2]))
 }
 
-fn end_file_effect(
-    files: &mut FileTable,
-    effect: Effect,
-    list: Option<&mut List>,
-    success: Option<i32>,
-) -> u32 {
+fn end_file_effect(files: &mut FileTable, effect: Effect, list: Option<&mut List>, res: Option<i32>) -> u32 {
+    let success = res.filter(|res| *res >= 0);
     let count = success.unwrap_or(0) as usize;
     match (effect, list) {
         (Effect::Descriptor, _) if success.is_some() => EXTRA_IS_FD,
@@ -296,7 +293,7 @@ fn end_file_effect(
             0
         }
         (Effect::Update(first), Some(List::Descriptors(list))) => {
-            let handles = files.end_update(first, &list.fds, count);
+            let handles = files.end_update(first, &list.fds, res);
             list.answer(&handles);
             0
         }

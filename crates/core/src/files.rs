@@ -265,12 +265,11 @@ impl FileTable {
 
     /// Another ring has put a file into a slot by its number, whatever was there; nothing if there is no such slot.
     pub fn filled_from_outside(&mut self, slot: u32) -> Option<u32> {
-        let state = self.slots.get(slot as usize)?.state;
-        if state != State::Free {
-            self.retire(slot);
+        match self.slots.get(slot as usize)?.state {
+            State::Free | State::Emptying => {}
+            State::Filling | State::Owned | State::Updating(_) => self.retire(slot),
         }
-        self.slots[slot as usize].state = State::Owned;
-        Some(self.handle(slot))
+        Some(self.filled_by_kernel(slot))
     }
 
     /// An operation will put descriptors into slots of ours: -1 empties one, IORING_REGISTER_FILES_SKIP leaves it alone.
@@ -288,14 +287,19 @@ impl FileTable {
         Ok(())
     }
 
-    /// So many of the descriptors have been put; answers the handles of the slots, 0 for those that are empty now.
-    pub fn end_update(&mut self, first: u32, fds: &[RawFd], done: usize) -> Vec<u32> {
+    /// So many of the descriptors have been put, or none for the reason `res`; answers the handles of the slots, 0 for
+    /// those that are empty now. The kernel empties a slot before it looks at the descriptor for it, so the one that
+    /// stopped it has lost its file too (io_uring/rsrc.c, __io_sqe_files_update).
+    pub fn end_update(&mut self, first: u32, fds: &[RawFd], res: Option<i32>) -> Vec<u32> {
         const REGISTER_FILES_SKIP: RawFd = -2;
+        let done = res.map_or(0, |res| res.max(0) as usize);
+        let stopped_inside = res.is_some_and(|res| res >= 0 || matches!(-res, libc::EBADF | libc::ENOMEM));
         let place = |(at, fd): (usize, &RawFd)| {
             let slot = first + at as u32;
             let was_owned = self.slots[slot as usize].state == State::Updating(true);
             let is_owned = match *fd {
                 REGISTER_FILES_SKIP => was_owned,
+                _ if at == done && stopped_inside => false,
                 _ if at >= done => was_owned,
                 fd => fd >= 0,
             };

@@ -248,6 +248,7 @@ impl InFlight {
         entry.holds = false;
         entry.pins = [NO_ARENA; 3];
         entry.group = NO_GROUP;
+        entry.bundles = false;
         entry.effect = Effect::None;
         Some(held)
     }

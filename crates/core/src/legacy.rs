@@ -16,13 +16,29 @@ struct Group {
     arenas: Vec<u16>,
     /// Buffers that the kernel may have. Counted when they are on their way, so that it is never too small.
     available: u64,
-    /// Operations in flight that take from here.
+    /// Operations in flight that provide to here.
+    providers: u32,
+    /// Operations in flight that take from here. Until they end they may have a buffer that nobody has counted.
     pins: u32,
+}
+
+impl Group {
+    /// Lets the memory go when neither the kernel's list nor an operation has any of it.
+    fn settle(&mut self, arenas: &mut Arenas) {
+        if self.available == 0 && self.pins == 0 {
+            for arena in self.arenas.drain(..) {
+                arenas.unpin(arena);
+            }
+        }
+    }
 }
 
 #[derive(Default)]
 pub struct LegacyGroups {
     groups: HashMap<u16, Group>,
+    /// From 5.19 on the kernel counted one buffer too many when it was told to remove more than there were
+    /// (io_uring/kbuf.c, __io_remove_buffers); io_remove_buffers_legacy of 6.15 counts them right.
+    pub counts_one_too_many: bool,
 }
 
 impl LegacyGroups {
@@ -39,7 +55,7 @@ impl LegacyGroups {
 
     /// Gives the number back; answers false while the kernel or an operation still uses the group.
     pub fn remove(&mut self, number: u16) -> bool {
-        let idle = |group: &Group| group.available == 0 && group.pins == 0;
+        let idle = |group: &Group| group.available == 0 && group.providers == 0 && group.pins == 0;
         let removable = self.groups.get(&number).is_some_and(idle);
         if removable {
             self.groups.remove(&number);
@@ -57,9 +73,10 @@ impl LegacyGroups {
         Ok(())
     }
 
-    pub fn unpin(&mut self, number: u16) {
+    pub fn unpin(&mut self, number: u16, arenas: &mut Arenas) {
         if let Some(group) = self.groups.get_mut(&number) {
             group.pins -= 1;
+            group.settle(arenas);
         }
     }
 
@@ -69,18 +86,35 @@ impl LegacyGroups {
             arenas.pin(arena);
             group.arenas.push(arena);
             group.available += u64::from(count);
+            group.providers += 1;
         }
     }
 
-    /// The kernel has `count` buffers fewer: used up, removed, or never taken.
+    /// `count` buffers have been provided, or not.
+    pub fn provided(&mut self, number: u16, count: u32, success: bool, arenas: &mut Arenas) {
+        if let Some(group) = self.groups.get_mut(&number) {
+            group.providers -= 1;
+        }
+        if !success {
+            self.consume(number, count, arenas);
+        }
+    }
+
+    /// The kernel says that it has removed so many.
+    pub fn removed(&mut self, number: u16, count: u32, arenas: &mut Arenas) {
+        let Some(group) = self.groups.get(&number) else {
+            return;
+        };
+        // One too few is only memory kept longer, and where nothing else is going on, one too many does no harm.
+        let is_uncertain = self.counts_one_too_many && (group.pins > 0 || group.providers > 0);
+        self.consume(number, count.saturating_sub(u32::from(is_uncertain)), arenas);
+    }
+
+    /// The kernel has used up so many.
     pub fn consume(&mut self, number: u16, count: u32, arenas: &mut Arenas) {
         if let Some(group) = self.groups.get_mut(&number) {
             group.available = group.available.saturating_sub(u64::from(count));
-            if group.available == 0 {
-                for arena in group.arenas.drain(..) {
-                    arenas.unpin(arena);
-                }
-            }
+            group.settle(arenas);
         }
     }
 }

@@ -4,7 +4,6 @@
 
 use crate::arenas::{Arenas, Range};
 use crate::inflight::NO_ARENA;
-use crate::ops::Way;
 use crate::reject::Reject;
 
 /// IOV_MAX, UIO_MAXIOV in the kernel.
@@ -115,12 +114,13 @@ pub fn iovecs(arenas: &Arenas, (handle, offset): (u32, u32), count: u32) -> Resu
     })
 }
 
-/// Builds struct msghdr from its description.
+/// Builds struct msghdr from its description, in which the kernel's answer is written down if it `answers`: to a message
+/// that is received again and again it answers inside the buffers.
 pub fn message(
     arenas: &Arenas,
     (handle, offset): (u32, u32),
-    way: Way,
     selects_buffer: bool,
+    answers: bool,
 ) -> Result<Built, Reject> {
     let described = arenas.resolve(handle, offset, 4 * MESSAGE_WORDS as u32)?;
     let words = words_at::<MESSAGE_WORDS>(&described, 0);
@@ -154,7 +154,6 @@ pub fn message(
     }
     header.msg_iov = iovecs.as_ptr().cast_mut();
     header.msg_iovlen = iovecs.len() as _;
-    let answers = way == Way::Receive && !selects_buffer;
     let message = Box::new(Message {
         header,
         _iovecs: iovecs,

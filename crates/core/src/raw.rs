@@ -8,9 +8,13 @@ use crate::arenas::Arenas;
 use crate::lists::{List, Lists};
 use crate::reject::Reject;
 
-/// No page below can be mapped by an ordinary program (vm.mmap_min_addr), and no user address has any of the upper eight
-/// bits (Documentation/arch/x86/x86_64/5level-paging.rst; arm64 has 52 bits).
-const ADDRESSES: std::ops::Range<u64> = 4096..1 << 56;
+/// No page below can be mapped by an ordinary program (vm.mmap_min_addr), and user addresses have 56 bits at most
+/// (Documentation/arch/x86/x86_64/5level-paging.rst; arm64 has 52).
+const FIRST_ADDRESS: u64 = 4096;
+const ADDRESS_BITS: u32 = 56;
+/// What stands above may be a tag that the kernel leaves out of account, where a process asked for that: then it is a user
+/// address as long as bit 63 (x86-64, LAM) or bit 55 (arm64, top byte ignored) is clear. Small negative numbers have both.
+const KERNEL_ADDRESS: u64 = 1 << 63 | 1 << 55;
 
 /// What a 64-bit field of a raw record is: two bits each of word 14, for `off`, `addr` and `addr3`.
 const FIELD_KINDS: u32 = 14;
@@ -43,7 +47,7 @@ pub struct RawFields {
 }
 
 pub fn could_be_address(value: u64) -> bool {
-    ADDRESSES.contains(&value)
+    value & ((1 << ADDRESS_BITS) - 1) >= FIRST_ADDRESS && value & KERNEL_ADDRESS != KERNEL_ADDRESS
 }
 
 /// Fields (word of the record) in the order of their kinds.

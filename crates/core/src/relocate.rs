@@ -7,7 +7,7 @@ use crate::files::FileTable;
 use crate::inflight::{Effect, Event, InFlight, NO_ARENA, NO_GROUP};
 use crate::legacy::LegacyGroups;
 use crate::lists::{self, Built, Lists};
-use crate::ops::{self, BufferSelect, Fd, FileIndex, GroupEffect, OpSpec, Size, Wide};
+use crate::ops::{self, BufferSelect, Fd, FileIndex, GroupEffect, Multishot, OpSpec, Size, Way, Wide};
 use crate::raw;
 use crate::reject::Reject;
 use crate::shared::RECORD_WORDS;
@@ -23,8 +23,6 @@ const SQE_ALLOWED: u32 = 0b0011_1111;
 
 /// IORING_FILE_INDEX_ALLOC.
 pub(crate) const FILE_INDEX_ALLOC: u32 = u32::MAX;
-/// READV_FIXED came with 6.15, as did registered buffers for SENDMSG_ZC, of which there is no probe of its own.
-const READV_FIXED: usize = 60;
 
 pub type Words = [u32; RECORD_WORDS];
 
@@ -167,7 +165,7 @@ impl Tables {
                 None => self.relocate_names(spec, record, flags, supported),
             };
         }
-        if wide(record, OFF) | wide(record, ADDR) | wide(record, ADDR3) != 0
+        if wide(record, OFF) | wide(record, ADDR) | wide(record, ADDR3) | u64::from(record[11]) != 0
             || !matches!(record[1], 0 | u32::MAX)
         {
             return Err(Reject::BadField);
@@ -234,11 +232,7 @@ impl Tables {
     ) -> Result<Relocated, Reject> {
         let named = self.resolve(spec, record, flags)?;
         let (head, buffer_index) = fixed_form(spec, record, &named.addr, supported);
-        let group = if flags & SQE_BUFFER_SELECT != 0 {
-            record[10] as u16
-        } else {
-            NO_GROUP
-        };
+        let group = selected_group(record, flags)?;
         let pins = [named.addr.pin, named.off.pin, named.addr3.pin];
         let bundles = group != NO_GROUP && record[0] >> 16 & u32::from(ops::BUNDLE) != 0;
         let (user_data, effect) = self.enter(
@@ -315,8 +309,7 @@ impl Tables {
             record[1]
         };
         let fields = raw::fields(&self.arenas, record)?;
-        let selects = flags & SQE_BUFFER_SELECT != 0;
-        let group = if selects { record[10] as u16 } else { NO_GROUP };
+        let group = selected_group(record, flags)?;
         let (user_data, _) = self.enter(
             record,
             fields.described_in,
@@ -424,7 +417,12 @@ impl Tables {
             Wide::RegisteredIovecs => lists::iovecs(&self.arenas, place, record[6])
                 .map(Field::built)?
                 .insist_on_registered(),
-            Wide::Message(way) => lists::message(&self.arenas, place, way, selects).map(Field::built),
+            Wide::Message(way) => {
+                let repeats =
+                    matches!(spec.multishot, Multishot::Ioprio(bit) if record[0] >> 16 & u32::from(bit) != 0);
+                let answers = way == Way::Receive && !repeats;
+                lists::message(&self.arenas, place, selects, answers).map(Field::built)
+            }
             Wide::Futexes => lists::futexes(&self.arenas, place, record[6]).map(Field::built),
             Wide::Descriptors => {
                 let count = if spec.file_index == FileIndex::Pair {
@@ -480,8 +478,11 @@ fn message_data(spec: &OpSpec, record: &Words) -> Result<u64, Reject> {
     let number = wide(record, OFF);
     let event = if spec.addr3 == Wide::Slot {
         let number = u32::try_from(number).map_err(|_| Reject::BadField)?;
-        let slot = Some(record[11]).filter(|index| *index != FILE_INDEX_ALLOC);
-        Event::FileMessage(number, slot.map(|index| index.wrapping_sub(1)))
+        let slot = match record[11] {
+            FILE_INDEX_ALLOC => None,
+            index => Some(index.checked_sub(1).ok_or(Reject::BadField)?),
+        };
+        Event::FileMessage(number, slot)
     } else {
         Event::Message(number)
     };
@@ -503,11 +504,22 @@ fn fixed_form(spec: &OpSpec, record: &Words, addr: &Field, supported: &[bool; 25
         Some(opcode) if supported[usize::from(opcode)] => {
             (head & !0xff | u32::from(opcode), u32::from(arena))
         }
-        None if spec.fixed_flag != 0 && (!is_list || supported[READV_FIXED]) => {
+        // Lists in registered memory came with READV_FIXED (6.15) everywhere; there is no probe for this.
+        None if spec.fixed_flag != 0 && (!is_list || supported[usize::from(ops::READV_FIXED)]) => {
             (head | u32::from(spec.fixed_flag) << 16, u32::from(arena))
         }
         _ if always => (head, u32::from(arena)),
         _ => (head, buffer_index),
+    }
+}
+
+/// The group that the operation takes buffers from, if it does.
+fn selected_group(record: &Words, flags: u32) -> Result<u16, Reject> {
+    match (flags & SQE_BUFFER_SELECT != 0, record[10] as u16) {
+        (false, _) => Ok(NO_GROUP),
+        // It would count as none, and nothing would be pinned.
+        (true, NO_GROUP) => Err(Reject::UnknownBufferGroup),
+        (true, group) => Ok(group),
     }
 }
 

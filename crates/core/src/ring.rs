@@ -2,6 +2,7 @@
 //! back into the block.
 
 use crate::enter::Entrance;
+use crate::ops;
 use crate::queues::{Batch, Queues, Sqe};
 use crate::relocate::Tables;
 use crate::setup::{self, Config};
@@ -72,6 +73,7 @@ impl Ring {
             // What a ring says that is not enabled, until it is.
             broken: disabled.then_some(libc::EBADFD),
         };
+        ring.tables.legacy.counts_one_too_many = !ring.supports(ops::READV_FIXED);
         if disabled && config.required & uapi::SETUP_R_DISABLED == 0 {
             // It only had to be for the memory of its waits.
             ring.enable()?;

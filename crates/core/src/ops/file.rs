@@ -5,7 +5,7 @@ use super::{ANY, BASE, BufferSelect, Fd, FileIndex, Multishot, OpSpec, Record, R
 pub const READ_FIXED: u8 = 4;
 pub const WRITE_FIXED: u8 = 5;
 pub const MADVISE: u8 = 25;
-const READV_FIXED: u8 = 60;
+pub const READV_FIXED: u8 = 60;
 const WRITEV_FIXED: u8 = 61;
 
 const IORING_FSYNC_DATASYNC: u32 = 1 << 0;

@@ -9,7 +9,7 @@ mod path;
 mod ring;
 mod socket;
 
-pub use file::{MADVISE, READ_FIXED, WRITE_FIXED, drops_pages};
+pub use file::{MADVISE, READ_FIXED, READV_FIXED, WRITE_FIXED, drops_pages};
 pub use ring::{ASYNC_CANCEL, CANCEL_ANY, CANCEL_FD, CANCEL_FD_FIXED, CANCEL_OP};
 pub use socket::BUNDLE;
 

@@ -49,6 +49,9 @@ const MSG_SEND_FD: u32 = 1;
 /// IORING_MSG_RING_CQE_SKIP and FLAGS_PASS.
 const MSG_RING_CQE_SKIP: u32 = 1 << 0;
 const MSG_RING_FLAGS_PASS: u32 = 1 << 1;
+/// Flags that the other ring's completion may have: not IORING_CQE_F_SKIP and F_32, with which the reader of a queue of
+/// mixed sizes would take this completion or the next one for something else (6.18).
+const MSG_RING_FLAGS: u32 = !(1 << 5 | 1 << 15);
 
 /// Nop that names something, or wants a completion of 32 bytes.
 static NOP_FORMS: [OpSpec; 2] = [
@@ -214,7 +217,7 @@ pub static OPS: [OpSpec; 17] = [
         // What the other ring's completion has for `res` and, with FLAGS_PASS (6.3), for `flags`.
         len: ANY,
         op_flags: MSG_RING_CQE_SKIP | MSG_RING_FLAGS_PASS,
-        file_index: FileIndex::Scalar(ANY),
+        file_index: FileIndex::Scalar(MSG_RING_FLAGS),
         ..MSG_RING
     },
     OpSpec {

@@ -24,10 +24,16 @@ const ADDRESS_BYTES: u32 = 128;
 const LENGTH_BYTES: u32 = 4;
 const BACKLOG: u32 = 0x7fff_ffff;
 
+/// Flags of a message, without those that are not for users of io_uring. MSG_ZEROCOPY: the kernel would go on reading the
+/// memory after the last completion, and say when it is done in the socket's error queue; `sendZc` is the way to do that.
+/// MSG_SPLICE_PAGES and MSG_SENDPAGE_DECRYPTED are the kernel's own (include/linux/socket.h). MSG_CMSG_COMPAT: the
+/// kernel would take the message for one of a 32-bit program (net/socket.c, forbid_cmsg_compat).
+const MESSAGE_FLAGS: u32 = !(1 << 20 | 1 << 26 | 1 << 27 | 1 << 31);
+
 const TRANSFER: OpSpec = OpSpec {
     fd: Fd::File,
     len: ANY,
-    op_flags: ANY,
+    op_flags: MESSAGE_FLAGS,
     result: ResultKind::Bytes,
     ..BASE
 };
@@ -86,6 +92,7 @@ static COMMANDS: [OpSpec; 6] = [
         addr: Wide::Scalar,
         addr3: Wide::Memory(Size::OptionLength),
         file_index: FileIndex::Scalar(ANY),
+        check: Some(option_length_is_in_bytes),
         result: ResultKind::Bytes,
         ..COMMAND
     },
@@ -126,7 +133,7 @@ pub static OPS: [OpSpec; 17] = [
         kernel: "5.3",
         addr: Wide::Message(Way::Send),
         len: 1,
-        ioprio: POLL_FIRST | BUNDLE,
+        ioprio: POLL_FIRST,
         ..TRANSFER
     },
     OpSpec {
@@ -301,6 +308,14 @@ pub static OPS: [OpSpec; 17] = [
         ..BASE
     },
 ];
+
+/// The kernel answers at most as many bytes as the length says, and takes none for addresses. It has options of the
+/// socket itself only (io_uring/cmd_net.c, io_uring_cmd_getsockopt); others, should it ever have them, may be otherwise
+/// (TCP_ZEROCOPY_RECEIVE holds addresses). The length of SO_GET_FILTER counts instructions of eight bytes.
+fn option_length_is_in_bytes(record: &Record) -> bool {
+    let (level, option) = (record[4], record[5]);
+    level == libc::SOL_SOCKET as u32 && option != libc::SO_GET_FILTER as u32
+}
 
 /// A value that the kernel takes as plain bytes. Left out are the levels whose options nobody has read for addresses,
 /// and those known to hold one: socket filters (struct sock_fprog), and tables of netfilter (struct ipt_replace), into
