@@ -1,9 +1,11 @@
 //! Registered files: as what an operation works on, as where a new file goes, and as what is closed.
 
-use crate::common::{FD, FILE_INDEX, FIXED_FILE, Fixture, HEAD, INDEX, KERNELS, OP_FLAGS, OURS, user_data};
+use crate::common::{
+    FD, FILE_INDEX, FIXED_FILE, Fixture, HEAD, INDEX, KERNELS, OP_FLAGS, OURS, forms, user_data,
+};
 use std::os::fd::AsRawFd;
 use uring_core::files::SLOTS_MAX;
-use uring_core::ops::{self, CANCEL_FD, CANCEL_FD_FIXED, Fd, FileIndex, OPS, OpSpec};
+use uring_core::ops::{self, CANCEL_FD, CANCEL_FD_FIXED, Fd, FileIndex, OpSpec};
 use uring_core::register::Registrar;
 use uring_core::reject::Reject;
 use uring_core::relocate::Words;
@@ -13,7 +15,7 @@ const ALLOC: u32 = u32::MAX;
 const CLOSE: u8 = 19;
 
 fn with(file_index: FileIndex) -> impl Iterator<Item = &'static OpSpec> {
-    OPS.iter().filter(move |spec| spec.file_index == file_index)
+    forms().filter(move |spec| spec.file_index == file_index)
 }
 
 fn close(fixture: &Fixture, handle: u32, index: u32) -> Words {
@@ -32,7 +34,7 @@ fn slot_in_use(fixture: &Fixture) -> u32 {
 fn a_registered_file_stands_for_a_descriptor_wherever_one_is_worked_on() {
     let mut fixture = Fixture::new();
     let takes = |spec: &&OpSpec| spec.fd == Fd::File && spec.file_index != FileIndex::Close;
-    for spec in OPS.iter().filter(takes) {
+    for spec in forms().filter(takes) {
         let mut record = fixture.good(spec);
         record[HEAD] |= FIXED_FILE;
         record[FD] = fixture.file;
@@ -51,7 +53,7 @@ fn a_registered_file_stands_for_a_descriptor_wherever_one_is_worked_on() {
 
 #[test]
 fn a_stale_registered_file_is_refused() {
-    for spec in OPS.iter().filter(|spec| spec.fd == Fd::File) {
+    for spec in forms().filter(|spec| spec.fd == Fd::File) {
         let mut fixture = Fixture::new();
         let mut record = fixture.good(spec);
         let first = fixture.file;
@@ -83,14 +85,13 @@ fn a_stale_registered_file_is_refused() {
 fn without_a_table_there_is_no_registered_file() {
     let mut fixture = Fixture::new();
     let files = fixture.tables.files.take();
-    for spec in OPS.iter().filter(|spec| spec.fd == Fd::File) {
+    for spec in forms().filter(|spec| spec.fd == Fd::File) {
         let mut record = fixture.good(spec);
-        match spec.file_index {
-            FileIndex::Close => record[FILE_INDEX] = 1,
-            FileIndex::Destination | FileIndex::Zero => {
-                record[HEAD] |= FIXED_FILE;
-                record[FD] = 0;
-            }
+        if spec.file_index == FileIndex::Close {
+            record[FILE_INDEX] = 1;
+        } else {
+            record[HEAD] |= FIXED_FILE;
+            record[FD] = 0;
         }
         assert_eq!(fixture.refusal(&record), Reject::StaleFile, "{}", spec.name);
     }

@@ -6,5 +6,5 @@ mod fields;
 mod files;
 mod iovecs;
 mod memory;
-mod property;
+// mod property;
 mod targets;
