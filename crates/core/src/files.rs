@@ -137,15 +137,13 @@ impl FileTable {
         self.begin_update(first, fds).map_err(|_| busy())?;
         // The kernel stops at an error, and says so only if it was the first of them.
         let result = registrar.files_update(first, fds, tags);
-        let done = result.as_ref().map_or(0, |done| *done as usize);
-        let handles = self.end_update(first, fds, done);
-        if done == fds.len() {
+        let res = match &result {
+            Ok(done) => *done as i32,
+            Err(error) => -error.raw_os_error().unwrap_or(0),
+        };
+        let handles = self.end_update(first, fds, Some(res));
+        if res == fds.len() as i32 {
             return Ok(handles);
-        }
-        // It had emptied the slot by then (io_uring/rsrc.c, __io_sqe_files_update).
-        let at = first + done as u32;
-        if fds[done] >= 0 && self.slots[at as usize].state == State::Owned {
-            self.vacate(at);
         }
         Err(result
             .err()

@@ -58,7 +58,9 @@ fn a_stale_registered_file_is_refused() {
         let mut record = fixture.good(spec);
         let first = fixture.file;
         let files = fixture.tables.files.as_mut().unwrap();
-        fixture.file = files.set(0, 0, Registrar::new(fixture.ring.as_raw_fd())).unwrap();
+        fixture.file = files
+            .set(0, 0, 0, Registrar::new(fixture.ring.as_raw_fd()))
+            .unwrap();
         let empty_slot = files.handle(1);
         if spec.file_index != FileIndex::Close {
             record[HEAD] |= FIXED_FILE;
