@@ -7,6 +7,7 @@ use std::sync::Arc;
 use uring_core::arenas::NewArena;
 use uring_core::bufring::RingOptions;
 use uring_core::files::FileTable;
+use uring_core::memory::Mapping;
 use uring_core::ops::{self, BufferSelect, Fd, FileIndex, GroupEffect, OpSpec, Size, Wide};
 use uring_core::register::Registrar;
 use uring_core::reject::Reject;
@@ -136,6 +137,12 @@ impl Fixture {
 
     pub fn start(&self, arena: usize) -> u64 {
         self.arenas[arena].mapping.start() as u64
+    }
+
+    /// Everything that JavaScript can name.
+    pub fn mappings(&self) -> impl Iterator<Item = &Mapping> {
+        let arenas = self.arenas.iter().chain([&self.pool]);
+        arenas.map(|arena| &*arena.mapping)
     }
 
     /// Writes bytes into an arena, as JavaScript does through its view.

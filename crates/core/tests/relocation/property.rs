@@ -1,18 +1,19 @@
-//! Whatever 64 bytes JavaScript writes: nothing panics, what is admitted points into live memory only, and taking
-//! it back leaves no trace.
+//! Whatever 64 bytes JavaScript writes, and whatever stands in its memory: nothing panics, what is admitted points into
+//! live memory that is held, or into Rust's own, and taking it back leaves no trace.
 
+use crate::admitted::{check, is_inside};
 use crate::common::{
-    ADDR, ARENA_BYTES, BUFFER_SELECT, BUFFERS, FD, FILE_INDEX, FIXED_FILE, Fixture, HEAD, INDEX, KERNELS,
-    LEN, OFF, OURS, PLAIN, user_data, wide,
+    ADDR, ARENA_BYTES, BUFFER_SELECT, BUFFERS, FILE_INDEX, Fixture, HEAD, INDEX, MESSAGE_LIST, PLAIN,
+    SEQUENCE, forms, user_data,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use std::cell::Cell;
-use uring_core::inflight::NO_TARGET;
-use uring_core::ops::{self, OPS, Size, Wide};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use uring_core::ops::{self, FileIndex, GroupEffect, OpSpec, Wide};
 use uring_core::relocate::Words;
 
-/// How one word of a record is changed.
+/// How one word of a record, or of what it describes, is changed.
 #[derive(Clone, Debug)]
 enum Word {
     Random(u32),
@@ -26,11 +27,14 @@ enum Word {
 
 #[derive(Clone, Debug)]
 struct Sketch {
-    row: usize,
+    form: usize,
     changes: Vec<(usize, Word)>,
+    /// Changes of the description that the record names, by word; from 48 on its iovecs (if it is a message).
+    described: Vec<(u32, Word)>,
     flags: u32,
-    select: bool,
-    entries: Vec<(usize, u32, u32)>,
+    select: Option<bool>,
+    /// No operation of the table.
+    raw: Option<u8>,
 }
 
 fn word() -> impl Strategy<Value = Word> {
@@ -45,167 +49,153 @@ fn word() -> impl Strategy<Value = Word> {
 
 fn sketch() -> impl Strategy<Value = Sketch> {
     // Words that name something are changed more often than those that must be zero.
-    let place = prop_oneof![8 => 1usize..12, 1 => 0usize..16];
+    let place = prop_oneof![8 => 1usize..14, 1 => 0usize..16];
     (
-        0..OPS.len(),
+        0..forms().count(),
         proptest::collection::vec((place, word()), 0..4),
+        proptest::collection::vec((0u32..64, word()), 0..4),
         prop_oneof![3 => Just(0u32), 1 => 0u32..256],
-        proptest::bool::weighted(0.2),
-        proptest::collection::vec((0usize..4, 0..ARENA_BYTES, 0..ARENA_BYTES), 1..4),
+        proptest::option::weighted(0.2, any::<bool>()),
+        proptest::option::weighted(0.05, 65u8..),
     )
-        .prop_map(|(row, changes, flags, select, entries)| Sketch {
-            row,
+        .prop_map(|(form, changes, described, flags, select, raw)| Sketch {
+            form,
             changes,
+            described,
             flags,
             select,
-            entries,
+            raw,
         })
 }
 
-fn handle(fixture: &Fixture, at: usize) -> u32 {
-    match at {
-        0..3 => fixture.handle(at),
-        3 => fixture.pool.handle,
-        _ => fixture.stale,
+fn form(sketch: &Sketch) -> &'static OpSpec {
+    forms().nth(sketch.form).unwrap()
+}
+
+fn value(fixture: &Fixture, change: &Word, before: u32) -> u32 {
+    match change {
+        Word::Random(value) | Word::Small(value) => *value,
+        Word::Bit(bit) => before ^ 1 << bit,
+        Word::Arena(at @ 0..3) => fixture.handle(*at),
+        Word::Arena(3) => fixture.pool.handle,
+        Word::Arena(_) => fixture.stale,
+        Word::File(more) if *more < 8 => *more,
+        Word::File(more) => fixture.file + more - 8,
     }
 }
 
+/// A raw record: `addr` names a block that comes back, `off` and `addr3` are numbers.
+fn raw_record(fixture: &Fixture, opcode: u8) -> Words {
+    fixture.write_words(PLAIN, 64, &[24, 0, 1, 0, u32::MAX, u32::MAX, 0, 0]);
+    let mut record = [0; 16];
+    record[HEAD] = u32::from(opcode);
+    record[ADDR..ADDR + 2].copy_from_slice(&[64, fixture.handle(PLAIN)]);
+    record[14] = 0b11 << 2;
+    record
+}
+
 fn record(fixture: &Fixture, sketch: &Sketch) -> Words {
-    let spec = &OPS[sketch.row];
-    let mut record = fixture.good(spec);
-    if spec.addr == Wide::Iovecs {
-        let entries: Vec<_> = sketch
-            .entries
-            .iter()
-            .map(|(arena, offset, length)| (handle(fixture, *arena), *offset, *length))
-            .collect();
-        fixture.write_list(PLAIN, 64, &entries);
-        record[LEN] = entries.len() as u32;
-    }
+    let mut record = match sketch.raw {
+        Some(opcode) => raw_record(fixture, opcode),
+        None => fixture.good(form(sketch)),
+    };
     record[HEAD] |= sketch.flags << 8;
-    if sketch.select {
+    if let Some(legacy) = sketch.select {
         record[HEAD] |= BUFFER_SELECT;
-        record[ADDR..ADDR + 2].fill(0);
-        record[BUFFERS] = u32::from(fixture.group);
+        if !matches!(form(sketch).addr, Wide::Message(_)) {
+            record[ADDR..ADDR + 2].fill(0);
+        }
+        record[BUFFERS] = u32::from(if legacy { fixture.legacy } else { fixture.group });
     }
     for (at, change) in &sketch.changes {
-        match change {
-            Word::Random(value) | Word::Small(value) => record[*at] = *value,
-            Word::Bit(bit) => record[*at] ^= 1 << bit,
-            Word::Arena(arena) => record[*at] = handle(fixture, *arena),
-            Word::File(more) => record[*at] = if *more < 8 { *more } else { fixture.file + more - 8 },
-        }
+        record[*at] = value(fixture, change, record[*at]);
+    }
+    for (word, change) in &sketch.described {
+        let offset = if *word < 48 { 64 } else { MESSAGE_LIST - 48 * 4 } + word * 4;
+        let [before] = fixture.read_words::<1>(PLAIN, offset);
+        fixture.write_words(PLAIN, offset, &[value(fixture, change, before)]);
     }
     record
 }
 
-/// The range lies inside one arena that JavaScript can name.
-fn is_inside(fixture: &Fixture, address: u64, bytes: u64) -> bool {
-    let arenas = fixture.arenas.iter().chain([&fixture.pool]);
-    arenas.map(|arena| &arena.mapping).any(|mapping| {
-        let start = mapping.start() as u64;
-        let end = address.checked_add(bytes);
-        address >= start && end.is_some_and(|end| end <= start + mapping.size_bytes() as u64)
+fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
     })
-}
-
-fn check_list(fixture: &Fixture, words: &Words) -> Result<(), TestCaseError> {
-    let (list, count) = (wide(words, ADDR), words[LEN] as usize);
-    prop_assert!(
-        !is_inside(fixture, list, 0),
-        "the kernel's list lies in JavaScript's memory"
-    );
-    for at in 0..count {
-        // SAFETY: the record has just been admitted, so its list of `count` entries is alive.
-        let entry = unsafe { *(list as *const libc::iovec).add(at) };
-        prop_assert!(is_inside(fixture, entry.iov_base as u64, entry.iov_len as u64));
-    }
-    Ok(())
-}
-
-/// Every pointer of an admitted record lies inside live memory, and everything else is what JavaScript wrote.
-fn check_admitted(fixture: &Fixture, record: &Words, words: &Words) -> Result<(), TestCaseError> {
-    // The row is that of the record: a fixed form takes the same fields.
-    let spec = ops::spec(record[HEAD] as u8).unwrap();
-    let opcode = words[HEAD] as u8;
-    prop_assert!(opcode == spec.opcode || Some(opcode) == spec.fixed_form);
-    prop_assert_eq!(words[HEAD] >> 8, record[HEAD] >> 8);
-    prop_assert_eq!(words[LEN..INDEX].to_vec(), record[LEN..INDEX].to_vec());
-    prop_assert_eq!(words[12..].to_vec(), vec![0; 4]);
-    prop_assert_eq!(user_data(words) as u32, record[INDEX]);
-    match spec.off {
-        Wide::Memory(Size::Const(bytes)) => {
-            prop_assert!(is_inside(fixture, wide(words, OFF), u64::from(bytes)))
-        }
-        _ => prop_assert_eq!(wide(words, OFF), wide(record, OFF)),
-    }
-    let (address, len) = (wide(words, ADDR), u64::from(words[LEN]));
-    let selects = record[HEAD] & BUFFER_SELECT != 0;
-    match spec.addr {
-        Wide::Memory(Size::Len) if selects || (address, len) == (0, 0) => prop_assert_eq!(address, 0),
-        Wide::Memory(Size::Len) | Wide::RegisteredMemory => prop_assert!(is_inside(fixture, address, len)),
-        Wide::Memory(Size::Const(bytes)) => prop_assert!(is_inside(fixture, address, u64::from(bytes))),
-        Wide::Path => prop_assert!(is_inside(fixture, address, 1)),
-        Wide::Iovecs => check_list(fixture, words)?,
-        Wide::Target => prop_assert_eq!(address, NO_TARGET),
-        Wide::Zero => prop_assert_eq!(address, 0),
-        Wide::Scalar => prop_assert_eq!(address, wide(record, ADDR)),
-    }
-    if record[HEAD] & FIXED_FILE != 0 {
-        prop_assert!(words[FD] < OURS + KERNELS);
-    }
-    prop_assert!(words[FILE_INDEX] <= OURS + KERNELS || words[FILE_INDEX] == u32::MAX);
-    Ok(())
 }
 
 #[test]
 fn any_record_is_refused_or_points_into_live_memory_and_leaves_no_trace() {
-    let mut runner = TestRunner::new(Config {
-        cases: 400,
-        failure_persistence: None,
-        ..Config::default()
-    });
-    let admitted = Cell::new(0);
-    let batch = proptest::collection::vec(sketch(), 1..40);
-    let outcome = runner.run(&batch, |sketches| {
+    let admitted = RefCell::new(BTreeMap::<String, u32>::new());
+    let batch = proptest::collection::vec(sketch(), 1..60);
+    let outcome = runner(600).run(&batch, |sketches| {
         let mut fixture = Fixture::new();
         for sketch in &sketches {
             let record = record(&fixture, sketch);
             if let Ok(words) = fixture.admit(&record) {
-                admitted.set(admitted.get() + 1);
-                check_admitted(&fixture, &record, &words)?;
+                check(&fixture, &record, &words)?;
                 fixture.tables.retract(user_data(&words));
+                let name = if sketch.raw.is_some() {
+                    "raw"
+                } else {
+                    form(sketch).name
+                };
+                *admitted.borrow_mut().entry(name.to_owned()).or_default() += 1;
             }
         }
         fixture.assert_nothing_is_held();
         Ok(())
     });
     outcome.unwrap();
-    assert!(
-        admitted.get() > 1000,
-        "the records are too wild: {} admitted",
-        admitted.get()
-    );
+    let admitted = admitted.into_inner();
+    for name in forms().map(|form| form.name).chain(["raw"]) {
+        let count = admitted.get(name).copied().unwrap_or_default();
+        assert!(count >= 10, "{name}: the records are too wild, {count} admitted");
+    }
+}
+
+#[test]
+fn what_an_operation_in_flight_leads_to_is_held_when_every_view_is_gone() {
+    let outcome = runner(3000).run(&sketch(), |sketch| {
+        let mut fixture = Fixture::new();
+        let record = record(&fixture, &sketch);
+        let Ok(words) = fixture.admit(&record) else {
+            return Ok(());
+        };
+        let ranges = check(&fixture, &record, &words)?;
+        let held = fixture.held_after_release();
+        for range in ranges {
+            let arenas = fixture.arenas.iter().zip(held);
+            let here = arenas.filter(|(arena, _)| {
+                let start = arena.mapping.start() as u64;
+                (start..=start + u64::from(ARENA_BYTES)).contains(&range.0)
+            });
+            // The pool is always held: its group is registered.
+            prop_assert!(here.clone().any(|(_, held)| held) || here.count() == 0);
+            prop_assert!(is_inside(&fixture, range));
+        }
+        fixture.tables.retract(user_data(&words));
+        fixture.assert_nothing_is_held();
+        Ok(())
+    });
+    outcome.unwrap();
 }
 
 #[test]
 fn random_bytes_never_panic() {
-    let mut runner = TestRunner::new(Config {
-        cases: 100,
-        failure_persistence: None,
-        ..Config::default()
-    });
-    let batch = proptest::collection::vec((any::<Words>(), 0..OPS.len()), 200);
-    let outcome = runner.run(&batch, |records| {
+    let batch = proptest::collection::vec((any::<Words>(), 0..forms().count()), 200);
+    let outcome = runner(100).run(&batch, |records| {
         let mut fixture = Fixture::new();
         for (mut record, row) in records {
             // Half of them have an operation of the table and nothing in the fields that must be zero.
             if record[0] & 1 == 0 {
-                record[HEAD] = u32::from(OPS[row].opcode);
+                record[HEAD] = u32::from(forms().nth(row).unwrap().opcode);
                 record[12..].fill(0);
             }
             if let Ok(words) = fixture.admit(&record) {
-                check_admitted(&fixture, &record, &words)?;
+                check(&fixture, &record, &words)?;
                 fixture.tables.retract(user_data(&words));
             }
         }
@@ -224,34 +214,42 @@ struct Step {
 
 #[test]
 fn operations_that_come_and_go_in_any_order_hold_what_they_name_and_nothing_else() {
-    let mut runner = TestRunner::new(Config {
-        cases: 200,
-        failure_persistence: None,
-        ..Config::default()
-    });
     let end = prop_oneof![2 => Just(None), 1 => Just(Some(0)), 1 => Just(Some(-libc::ECANCELED))];
     let step = (sketch(), end).prop_map(|(sketch, end)| Step { sketch, end });
-    let outcome = runner.run(&proptest::collection::vec(step, 1..60), |steps| {
+    let outcome = runner(300).run(&proptest::collection::vec(step, 1..60), |steps| {
         let mut fixture = Fixture::new();
-        let mut live = std::collections::VecDeque::new();
+        let mut live = VecDeque::new();
+        let mut provided = 0;
         for (index, Step { sketch, end }) in steps.iter().enumerate() {
             let mut record = record(&fixture, sketch);
             record[INDEX] = index as u32;
-            // Filling and closing slots for good is the business of files.rs.
-            record[FILE_INDEX] = 0;
+            record[SEQUENCE] = u32::MAX;
+            let spec = ops::spec(record[HEAD] as u8).and_then(|row| row.form(&record));
+            if spec.is_some_and(|spec| !matches!(spec.file_index, FileIndex::Scalar(_))) {
+                // Filling and closing slots for good is the business of files.rs.
+                record[FILE_INDEX] = 0;
+            }
             if let Ok(words) = fixture.admit(&record) {
-                live.push_back(user_data(&words));
+                let updates = spec.is_some_and(|spec| spec.addr == Wide::Descriptors);
+                let provides = spec.is_some_and(|spec| spec.group_effect == GroupEffect::Provide);
+                live.push_back((user_data(&words), updates, provides.then_some(words[1])));
             }
             if let Some(res) = end
-                && let Some(operation) = live.pop_front()
+                && let Some((operation, updates, provides)) = live.pop_front()
             {
-                prop_assert!(fixture.tables.complete(operation, *res, 0).is_some());
+                let res = if updates { -libc::ECANCELED } else { *res };
+                provided += provides.filter(|_| res >= 0).unwrap_or_default();
+                prop_assert!(fixture.tables.complete(operation, res, 0).is_some());
             }
             prop_assert_eq!(fixture.tables.in_flight.live() as usize, live.len());
         }
-        for operation in live {
+        for (operation, ..) in live {
             fixture.tables.retract(operation);
         }
+        let tables = &mut fixture.tables;
+        tables
+            .legacy
+            .consume(fixture.legacy, provided, &mut tables.arenas);
         fixture.assert_nothing_is_held();
         Ok(())
     });
