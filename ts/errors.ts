@@ -5,7 +5,7 @@ import { getSystemErrorMap } from 'node:util';
  * An error of the kernel or of this package, in the shape of Node's own.
  *
  * From the kernel: `code` is the errno's name (`ENOENT`), `errno` its negative number, `syscall` the operation,
- * and `path` the path if there is one. From this package: `code` starts with `ERR_URING_`, and the message says
+ * `path` the path and `dest` the second one if there are any. From this package: `code` starts with `ERR_URING_`, and the message says
  * what to do.
  *
  * @example
@@ -21,11 +21,12 @@ export class UringError extends Error {
   declare readonly errno?: number;
   declare readonly syscall?: string;
   declare readonly path?: string;
+  declare readonly dest?: string;
 
   constructor(
     code: string,
     message: string,
-    details: { errno?: number; syscall?: string; path?: string } = {},
+    details: { errno?: number; syscall?: string; path?: string; dest?: string } = {},
   ) {
     super(message);
     this.name = 'UringError';
@@ -63,11 +64,16 @@ export function describeErrno(errno: number): readonly [name: string, message: s
 }
 
 /** The error for a negative result of the kernel. */
-export function systemError(result: number, syscall: string, path?: string): UringError {
+export function systemError(result: number, syscall: string, path?: string, dest?: string): UringError {
   const [code, meaning] = describeErrno(-result);
-  const where = path === undefined ? '' : ` '${path}'`;
-  const details = { errno: result, syscall, ...(path === undefined ? {} : { path }) };
-  return new UringError(code, `${code}: ${meaning}, ${syscall}${where}`, details);
+  const from = path === undefined ? '' : ` '${path}'`;
+  const to = dest === undefined ? '' : ` -> '${dest}'`;
+  const paths = { ...(path === undefined ? {} : { path }), ...(dest === undefined ? {} : { dest }) };
+  return new UringError(code, `${code}: ${meaning}, ${syscall}${from}${to}`, {
+    errno: result,
+    syscall,
+    ...paths,
+  });
 }
 
 /** Node's `ERR_INVALID_ARG_TYPE`, which has no public constructor. */

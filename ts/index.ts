@@ -13,7 +13,9 @@ export { Op } from './generated/ops.ts';
 export type { Bytes } from './memory/bytes.ts';
 export { type MessageOptions, sendMessage } from './message.ts';
 export { type AnyOperation, type Fd, Operation, type OperationOptions } from './operation.ts';
+export { type BlockDiscardOptions, blockDiscard } from './ops/block-device.ts';
 export { type AsyncCancelTarget, asyncCancel, type OperationTarget } from './ops/cancel.ts';
+export type { DirectOptions } from './ops/direct.ts';
 export {
   type EpollChange,
   type EpollCtlOptions,
@@ -23,22 +25,32 @@ export {
   epollWait,
 } from './ops/epoll.ts';
 export {
-  type FsyncOptions,
-  fsync,
-  type ReadWriteOptions,
   read,
   readFixed,
+  readMultishot,
   readv,
+  readvFixed,
   write,
   writeFixed,
   writev,
+  writevFixed,
 } from './ops/file.ts';
+export {
+  type FadviseOptions,
+  FallocateMode,
+  type FallocateOptions,
+  type FileAdvice,
+  fadvise,
+  fallocate,
+  ftruncate,
+} from './ops/file-space.ts';
 export {
   FileSlots,
   type FixedFdInstallOptions,
   filesUpdate,
   fixedFdInstall,
 } from './ops/fixed-files.ts';
+export { type MemoryAdvice, madvise } from './ops/madvise.ts';
 export {
   type MessageTarget,
   type MsgRingFileOptions,
@@ -46,17 +58,39 @@ export {
   msgRing,
   msgRingFile,
 } from './ops/message.ts';
+export {
+  type LinkatOptions,
+  linkat,
+  type MkdiratOptions,
+  mkdirat,
+  type PathOptions,
+  type RenameatOptions,
+  renameat,
+  symlinkat,
+  type TwoPathsOptions,
+  type UnlinkatOptions,
+  unlinkat,
+} from './ops/names.ts';
 export { type Nop128Options, type NopOptions, nop, nop128 } from './ops/nop.ts';
 export {
-  AT_FDCWD,
   close,
-  type DirectOptions,
+  type Openat2Options,
   type OpenatOptions,
   openat,
-  type Path,
-  type StatxOptions,
-  statx,
-} from './ops/path.ts';
+  openat2,
+  type ResolveRule,
+} from './ops/open.ts';
+export { AT_FDCWD, type Path } from './ops/path-arguments.ts';
+export {
+  type Pipe,
+  type PipeOptions,
+  pipe,
+  SpliceFlags,
+  type SpliceOptions,
+  splice,
+  type TeeOptions,
+  tee,
+} from './ops/pipe.ts';
 export {
   type PollChanges,
   PollEvents,
@@ -68,6 +102,13 @@ export {
 } from './ops/poll.ts';
 export { type WaitIdType, type WaitInfo, type WaitidOptions, waitid } from './ops/process.ts';
 export {
+  type IoPriority,
+  ioprio,
+  type ReadWriteOptions,
+  RwFlags,
+  type WriteOptions,
+} from './ops/read-write-options.ts';
+export {
   type AcceptOptions,
   accept,
   acceptMultishot,
@@ -76,6 +117,14 @@ export {
   send,
   type TransferOptions,
 } from './ops/socket.ts';
+export { type StatxOptions, statx } from './ops/statx.ts';
+export {
+  type FsyncOptions,
+  fsync,
+  SyncFileRangeFlags,
+  type SyncFileRangeOptions,
+  syncFileRange,
+} from './ops/sync.ts';
 export {
   type Clock,
   type ClockOptions,
@@ -88,6 +137,15 @@ export {
   timeoutRemove,
   timeoutUpdate,
 } from './ops/time.ts';
+export {
+  type AttributeName,
+  fgetxattr,
+  fsetxattr,
+  type GetxattrOptions,
+  getxattr,
+  type SetxattrOptions,
+  setxattr,
+} from './ops/xattr.ts';
 export { type KernelProbe, probe } from './probe.ts';
 export type { Registrar } from './registrar.ts';
 export type {
@@ -104,7 +162,7 @@ export type { CompletionCallback } from './runtime/engine.ts';
 export type { RingEvent } from './runtime/events.ts';
 export type { MultishotStream } from './runtime/multishot.ts';
 export type { SetupFlagOptions } from './setup-flags.ts';
-export { Stats } from './stats.ts';
+export { BigIntStats, Stats, StatxAttributes, type StatxFields, StatxMask } from './stats.ts';
 export type { ChainOptions, SubmissionQueue } from './submission-queue.ts';
 export type { Time } from './timespec.ts';
 export { CURRENT_POSITION } from './validate.ts';

@@ -86,6 +86,7 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
   /** @internal The name in errors, where it is not the one in the table of operations. */
   syscall: string | undefined = undefined;
   /** @internal For errors. */ path: string | undefined = undefined;
+  /** @internal The second path, for errors. */ dest: string | undefined = undefined;
   /** @internal errno that counts as success (a timer that expires says ETIME). */ successErrno = 0;
   /** @internal */ decode: ((outcome: Outcome) => T) | undefined = undefined;
 

@@ -1,4 +1,4 @@
-import { invalidType, outOfRange } from './errors.ts';
+import { invalidType, invalidValue, outOfRange } from './errors.ts';
 
 /** A whole number in a range, or Node's error for what it is instead. */
 export function checkInteger(name: string, value: unknown, min: number, max: number): number {
@@ -35,6 +35,28 @@ export function checkOffset(name: string, value: unknown): number {
 export function checkBoolean(name: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw invalidType(name, 'of type boolean', value);
   return value;
+}
+
+/** One of some names; answers what it stands for. */
+export function checkName<T>(name: string, value: unknown, names: Readonly<Record<string, T>>): T {
+  if (typeof value !== 'string') throw invalidType(name, 'of type string', value);
+  const found = Object.hasOwn(names, value) ? names[value] : undefined;
+  if (found !== undefined) return found;
+  throw invalidValue(name, `must be one of: ${Object.keys(names).join(', ')}. Received '${value}'`);
+}
+
+/** A combination of flags. */
+export function checkFlags(name: string, value: unknown, allowed: number, what: string): number {
+  const flags = checkInteger(name, value, 0, UINT32_MAX);
+  if ((flags & ~allowed) !== 0) throw outOfRange(name, `a combination of ${what}`, flags);
+  return flags;
+}
+
+/** A number of bytes or an offset in a file: a number or bigint from `min` to 2^53 - 1. */
+export function checkSize(name: string, value: unknown, min: number): number {
+  const size = checkOffset(name, value);
+  if (size < min) throw outOfRange(name, `>= ${min}`, value);
+  return size;
 }
 
 /** A function. */

@@ -5,7 +5,7 @@ import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { type Fd, Operation, type OperationOptions, type Outcome, type Payload } from '../operation.ts';
 import { checkInteger, UINT32_MAX } from '../validate.ts';
-import { nothing } from './file.ts';
+import { nothing } from './results.ts';
 
 /** EPOLL_CTL_* (epoll_ctl(2)). */
 const CHANGES = { add: 1, delete: 2, modify: 3 } as const;

@@ -1,45 +1,24 @@
-// Operations on open files.
-import { outOfRange } from '../errors.ts';
+// Reading and writing open files, pipes, and whatever else has a descriptor.
+import { type BufferLease, BufferRing } from '../buffer-ring.ts';
+import { invalidType } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import { type Bytes, checkBytes } from '../memory/bytes.ts';
 import { type Fd, Operation, type OperationOptions } from '../operation.ts';
-import { checkBoolean, checkInteger, checkOffset, UINT32_MAX } from '../validate.ts';
-import { checkVectors, VectorPayload } from './vectors.ts';
-
-export interface ReadWriteOptions extends OperationOptions {
-  /**
-   * Where in the file, from 0 to 2^53 - 1; `CURRENT_POSITION` (-1, the default) reads or writes at the file's own
-   * position and moves it, and is what pipes and sockets want.
-   */
-  offset?: number | bigint;
-  /** `RWF_*` flags, see preadv2(2). */
-  rwFlags?: number;
-  /** I/O priority, as ioprio_set(2) encodes it. */
-  ioprio?: number;
-}
-
-function readWrite(opcode: number, fd: Fd, options: ReadWriteOptions | undefined): Operation<number> {
-  const operation = new Operation<number>(opcode, options).on('fd', fd);
-  operation.offset = -1;
-  if (options?.offset !== undefined) operation.offset = checkOffset('options.offset', options.offset);
-  if (options?.rwFlags !== undefined) {
-    operation.opFlags = checkInteger('options.rwFlags', options.rwFlags, 0, UINT32_MAX);
-  }
-  if (options?.ioprio !== undefined) {
-    operation.priority(checkInteger('options.ioprio', options.ioprio, 0, 0xffff));
-  }
-  return operation;
-}
+import { type ReadWriteOptions, readWrite, type WriteOptions, writing } from './read-write-options.ts';
+import { takeFrom } from './results.ts';
+import { checkVectors, FixedVectorPayload, VectorPayload } from './vectors.ts';
 
 /**
- * Reads into a buffer. Memory of `ring.alloc()` is read into directly (and by the registered-buffer form of the
- * operation); any other buffer gets its bytes copied in at completion.
+ * Reads into a buffer, or into one that the kernel takes from a buffer ring when there is data. Memory of
+ * `ring.alloc()` is read into directly (and by the registered-buffer form of the operation); any other buffer gets its
+ * bytes copied in at completion.
  *
- * Results in the number of bytes read, which may be fewer than the buffer holds; 0 is the end of the file. Errors
- * are those of read(2). A short read breaks a `LINK`. Since Linux 5.6.
+ * Results in the number of bytes read, which may be fewer than the buffer holds; 0 is the end of the file. With a
+ * buffer ring in a lease, or null at the end. Errors are those of read(2), and `ENOBUFS` when every buffer of the ring
+ * is lent. A short read breaks a `LINK`. Since Linux 5.6 (buffer rings 5.19).
  *
  * @param fd descriptor or registered file
- * @param buffer memory to fill, at least one byte
+ * @param buffer memory to fill, at least one byte, or a buffer ring
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_read.3.html io_uring_prep_read(3)}
  * @example
  * ```ts
@@ -52,8 +31,70 @@ function readWrite(opcode: number, fd: Fd, options: ReadWriteOptions | undefined
  * console.log(buffer.toString('utf8', 0, bytes));
  * ```
  */
-export function read(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operation<number> {
-  return readWrite(Op.read, fd, options).bytes(checkBytes('buffer', buffer, 'refused'), 'kernelWrites');
+export function read(fd: Fd, buffers: BufferRing, options?: ReadWriteOptions): Operation<BufferLease | null>;
+export function read(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operation<number>;
+export function read(
+  fd: Fd,
+  into: Bytes | BufferRing,
+  options?: ReadWriteOptions,
+): Operation<number> | Operation<BufferLease | null> {
+  if (into instanceof BufferRing) {
+    const operation = readWrite<BufferLease | null>(Op.read, fd, options);
+    operation.length = into.sizeBytes;
+    return untilTheEnd(takeFrom(operation, into));
+  }
+  return readWrite(Op.read, fd, options).bytes(checkBytes('buffer', into, 'refused'), 'kernelWrites');
+}
+
+/** At the end of the data there may be a buffer all the same (io_uring/rw.c): it goes back unseen. */
+function untilTheEnd<T extends Operation<BufferLease | null, 'single' | 'multishot'>>(operation: T): T {
+  const lease = operation.decode;
+  operation.decode = (outcome) => {
+    const taken = lease?.(outcome) ?? null;
+    if (outcome.res > 0 || taken === null) return taken;
+    taken.release();
+    return null;
+  };
+  return operation;
+}
+
+/**
+ * Reads until the end of the data, with one submission: each time that there is some, the kernel takes a buffer from
+ * the ring. For what can be waited for: pipes, sockets, terminals, eventfds.
+ *
+ * Run it with `ring.multishot()`, which yields a lease for each read, waits when every buffer is lent, and ends with
+ * the data. A regular file is refused with `EBADFD`: use {@link read}. Since Linux 6.7.
+ *
+ * @param fd descriptor or registered file
+ * @param buffers where the kernel takes its buffers from
+ * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_read_multishot.3.html io_uring_prep_read_multishot(3)}
+ * @example
+ * ```ts
+ * import { close, pipe, Ring, readMultishot, write } from 'uring';
+ *
+ * await using ring = new Ring();
+ * const buffers = ring.registrar.registerBufferRing({ entries: 8, sizeBytes: 4096 });
+ * const { readFd, writeFd } = await ring.exec(pipe());
+ * await ring.exec(write(writeFd, Buffer.from('hello')));
+ * await ring.exec(close(writeFd));
+ * for await (const lease of ring.multishot(readMultishot(readFd, buffers))) {
+ *   console.log(lease.data.toString());
+ *   lease.release();
+ * }
+ * await ring.exec(close(readFd));
+ * ```
+ */
+export function readMultishot(
+  fd: Fd,
+  buffers: BufferRing,
+  options?: OperationOptions,
+): Operation<BufferLease | null, 'multishot'> {
+  if (!(buffers instanceof BufferRing)) throw invalidType('buffers', 'a BufferRing of this ring', buffers);
+  const operation = new Operation<BufferLease | null, 'multishot'>(Op.readMultishot, options).on('fd', fd);
+  // The kernel takes the length from the buffers, and wants 0 here (io_uring/rw.c, io_read_mshot_prep).
+  operation.offset = -1;
+  operation.isMultishot = true;
+  return untilTheEnd(takeFrom(operation, buffers));
 }
 
 /**
@@ -75,8 +116,8 @@ export function read(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operati
  * await ring.exec(write(openSync('/dev/null', 'w'), Buffer.from('hello')));
  * ```
  */
-export function write(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operation<number> {
-  return readWrite(Op.write, fd, options).bytes(checkBytes('buffer', buffer, 'refused'), 'kernelReads');
+export function write(fd: Fd, buffer: Bytes, options?: WriteOptions): Operation<number> {
+  return writing(Op.write, fd, options).bytes(checkBytes('buffer', buffer, 'refused'), 'kernelReads');
 }
 
 /**
@@ -110,8 +151,8 @@ export function readFixed(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Op
  * await ring.exec(writeFixed(openSync('/dev/null', 'w'), ring.alloc(4096)));
  * ```
  */
-export function writeFixed(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operation<number> {
-  return readWrite(Op.writeFixed, fd, options).bytes(checkBytes('buffer', buffer, 'refused'), 'kernelReads');
+export function writeFixed(fd: Fd, buffer: Bytes, options?: WriteOptions): Operation<number> {
+  return writing(Op.writeFixed, fd, options).bytes(checkBytes('buffer', buffer, 'refused'), 'kernelReads');
 }
 
 /**
@@ -151,50 +192,56 @@ export function readv(fd: Fd, buffers: readonly Bytes[], options?: ReadWriteOpti
  * await ring.exec(writev(openSync('/dev/null', 'w'), [Buffer.from('head'), Buffer.from('body')]));
  * ```
  */
-export function writev(fd: Fd, buffers: readonly Bytes[], options?: ReadWriteOptions): Operation<number> {
-  const operation = readWrite(Op.writev, fd, options);
+export function writev(fd: Fd, buffers: readonly Bytes[], options?: WriteOptions): Operation<number> {
+  const operation = writing(Op.writev, fd, options);
   operation.arguments(new VectorPayload(checkVectors('buffers', buffers), 'kernelReads'));
   return operation;
 }
 
-export interface FsyncOptions extends OperationOptions {
-  /** Only the data and what is needed to read it back, as fdatasync(2). */
-  dataOnly?: boolean;
-  /** Start of a range to sync. Default 0. */
-  offset?: number | bigint;
-  /** Size of the range; 0 (the default) means to the end of the file. */
-  lengthBytes?: number;
-}
-
 /**
- * Makes what was written durable. It does not wait for writes that are still in flight: link it after them.
+ * As {@link readv}, but insists on registered memory: fails with `ERR_URING_NOT_REGISTERED` unless all buffers are cut
+ * from one arena of `ring.alloc()` that could be registered. `readv` chooses this form by itself where it can be had.
  *
- * Errors are those of fsync(2). Since Linux 5.1.
+ * Results in the total number of bytes read. At most 1024 buffers. Since Linux 6.15.
  *
- * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_fsync.3.html io_uring_prep_fsync(3)}
+ * @param fd descriptor or registered file
+ * @param buffers memory to fill; parts of one `ring.alloc()` are surely in one arena
+ * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_readv_fixed.3.html io_uring_prep_readv_fixed(3)}
  * @example
  * ```ts
  * import { openSync } from 'node:fs';
- * import { Ring, fsync } from 'uring';
+ * import { Ring, readvFixed } from 'uring';
  *
  * await using ring = new Ring();
- * await ring.exec(fsync(openSync('/etc/hostname', 'r'), { dataOnly: true }));
+ * const memory = ring.alloc(8192);
+ * const buffers = [memory.subarray(0, 4096), memory.subarray(4096)];
+ * await ring.exec(readvFixed(openSync('/dev/zero', 'r'), buffers));
  * ```
  */
-export function fsync(fd: Fd, options?: FsyncOptions): Operation<void> {
-  const operation = new Operation<void>(Op.fsync, options).on('fd', fd);
-  operation.decode = nothing;
-  if (options?.dataOnly !== undefined && checkBoolean('options.dataOnly', options.dataOnly))
-    operation.opFlags = 1;
-  if (options?.offset !== undefined) {
-    operation.offset = checkOffset('options.offset', options.offset);
-    if (operation.offset < 0) throw outOfRange('options.offset', '>= 0', options.offset);
-  }
-  if (options?.lengthBytes !== undefined) {
-    operation.length = checkInteger('options.lengthBytes', options.lengthBytes, 0, UINT32_MAX);
-  }
+export function readvFixed(fd: Fd, buffers: readonly Bytes[], options?: ReadWriteOptions): Operation<number> {
+  const operation = readWrite(Op.readvFixed, fd, options);
+  operation.arguments(new FixedVectorPayload(checkVectors('buffers', buffers), 'kernelWrites'));
   return operation;
 }
 
-/** @internal Decoder of operations that result in nothing. */
-export function nothing(): void {}
+/**
+ * As {@link writev}, but insists on registered memory, like {@link readvFixed}. Since Linux 6.15.
+ *
+ * @param fd descriptor or registered file
+ * @param buffers bytes to write; parts of one `ring.alloc()` are surely in one arena
+ * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_writev_fixed.3.html io_uring_prep_writev_fixed(3)}
+ * @example
+ * ```ts
+ * import { openSync } from 'node:fs';
+ * import { Ring, writevFixed } from 'uring';
+ *
+ * await using ring = new Ring();
+ * const memory = ring.alloc(8192);
+ * await ring.exec(writevFixed(openSync('/dev/null', 'w'), [memory.subarray(0, 100), memory.subarray(4096)]));
+ * ```
+ */
+export function writevFixed(fd: Fd, buffers: readonly Bytes[], options?: WriteOptions): Operation<number> {
+  const operation = writing(Op.writevFixed, fd, options);
+  operation.arguments(new FixedVectorPayload(checkVectors('buffers', buffers), 'kernelReads'));
+  return operation;
+}

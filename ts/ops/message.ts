@@ -6,7 +6,7 @@ import type { StagedBlock } from '../memory/staging.ts';
 import { type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
 import { Ring } from '../ring.ts';
 import { checkBoolean, checkInteger, checkOptions, UINT32_MAX } from '../validate.ts';
-import { nothing } from './file.ts';
+import { nothing } from './results.ts';
 
 /** IORING_MSG_SEND_FD, in the place of `addr`. */
 const SEND_FD = 1;

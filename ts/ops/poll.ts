@@ -3,7 +3,7 @@ import { Op } from '../generated/ops.ts';
 import { type Fd, Operation, type OperationOptions } from '../operation.ts';
 import { checkBoolean, checkInteger, checkOptions, UINT32_MAX } from '../validate.ts';
 import { checkTarget, type OperationTarget } from './cancel.ts';
-import { nothing } from './file.ts';
+import { nothing } from './results.ts';
 
 /** Events of `pollAdd` (poll(2), and those of epoll_ctl(2) that say how to wait). */
 export const PollEvents = {

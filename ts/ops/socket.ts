@@ -3,12 +3,12 @@ import type { BufferLease } from '../buffer-ring.ts';
 import { BufferRing } from '../buffer-ring.ts';
 import { invalidType } from '../errors.ts';
 import type { FixedFile } from '../files.ts';
-import { CQE_BUFFER_SHIFT, CqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import { type Bytes, checkBytes } from '../memory/bytes.ts';
-import { type Fd, Operation, type OperationOptions, type Outcome } from '../operation.ts';
+import { type Fd, Operation, type OperationOptions } from '../operation.ts';
 import { checkInteger } from '../validate.ts';
-import { type DirectOptions, makeDirect } from './path.ts';
+import { type DirectOptions, makeDirect } from './direct.ts';
+import { takeFrom } from './results.ts';
 
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
@@ -98,11 +98,6 @@ function checkMessageFlags(options: TransferOptions | undefined): number {
   return checkInteger('options.messageFlags', options?.messageFlags ?? 0, 0, 0x7fff_ffff);
 }
 
-function leaseOf(buffers: BufferRing, { res, flags }: Outcome): BufferLease | null {
-  if ((flags & CqeFlags.BUFFER) === 0) return null;
-  return buffers.lease(flags >>> CQE_BUFFER_SHIFT, res, (flags & CqeFlags.BUF_MORE) !== 0);
-}
-
 /**
  * Receives from a socket, into a buffer or into one that the kernel takes from a buffer ring when data arrives.
  *
@@ -135,12 +130,6 @@ export function recv(
   const operation = new Operation<number>(Op.recv, options).on('fd', fd);
   operation.opFlags = checkMessageFlags(options);
   return operation.bytes(checkBytes('buffer', into, 'refused'), 'kernelWrites');
-}
-
-function takeFrom<T extends Operation<BufferLease | null, Kind>>(operation: T, buffers: BufferRing): T {
-  operation.takesFrom(buffers);
-  operation.decode = (outcome) => leaseOf(buffers, outcome);
-  return operation;
 }
 
 /**

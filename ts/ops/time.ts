@@ -7,7 +7,7 @@ import { Operation, type OperationOptions, type Payload } from '../operation.ts'
 import { checkTime, TIMESPEC_BYTES, type Time, type Timespec, writeTimespec } from '../timespec.ts';
 import { checkBoolean, checkInteger, checkOptions, UINT32_MAX } from '../validate.ts';
 import { checkTarget, type OperationTarget } from './cancel.ts';
-import { nothing } from './file.ts';
+import { nothing } from './results.ts';
 
 /** IORING_TIMEOUT_* and IORING_LINK_TIMEOUT_UPDATE. */
 const ABSOLUTE = 1 << 0;

@@ -1,8 +1,10 @@
-import { invalidType, outOfRange } from '../errors.ts';
+import { invalidType, outOfRange, UringError } from '../errors.ts';
+import { arenaIn } from '../memory/arena.ts';
 import { type Bytes, checkBytes, TRANSFER_BYTES_MAX } from '../memory/bytes.ts';
 import { type Place, PlacedBuffer } from '../memory/placed.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import type { Access, Payload } from '../operation.ts';
+import { notRegistered } from '../runtime/rejects.ts';
 
 /** IOV_MAX. */
 const VECTORS_MAX = 1024;
@@ -84,5 +86,29 @@ export class VectorPayload implements Payload {
 
   finish(block: StagedBlock, res: number, ring: unknown): void {
     this.#list.bringBack(block, 0, res, ring);
+  }
+}
+
+/** @internal As `VectorPayload`, for buffers that all lie in one registered arena. */
+export class FixedVectorPayload extends VectorPayload {
+  readonly #views: readonly Uint8Array[];
+
+  constructor(views: readonly Uint8Array[], access: Access) {
+    super(views, access);
+    this.#views = views;
+  }
+
+  override write(block: StagedBlock, record: Int32Array, base: number, ring: unknown): void {
+    const handles = this.#views.map((view) => {
+      const arena = arenaIn(view, ring);
+      return arena?.registered === true ? arena.handle : undefined;
+    });
+    if (handles.includes(undefined)) throw notRegistered('use readv and writev');
+    if (new Set(handles).size > 1) {
+      const message =
+        'the buffers are of several arenas: cut them from one ring.alloc(), or use readv and writev';
+      throw new UringError('ERR_URING_NOT_REGISTERED', message);
+    }
+    super.write(block, record, base, ring);
   }
 }

@@ -2,8 +2,9 @@ import { closeSync } from 'node:fs';
 import { BufferLease } from '../buffer-ring.ts';
 import { FixedFile } from '../files.ts';
 import { SqeFlags } from '../flags.ts';
-import { opInfo } from '../generated/ops.ts';
+import { Op, opInfo } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
+import type { Pipe } from '../ops/pipe.ts';
 import type { NativeRing } from '../platform/native.ts';
 
 const SOCK_DGRAM = 2;
@@ -16,7 +17,13 @@ export function isDatagram(native: NativeRing, operation: AnyOperation): boolean
 
 /** Gives up a result that nobody took: closes descriptors and slots (of a ring that is there), gives buffers back. */
 export function discard(native: NativeRing | undefined, operation: AnyOperation, result: unknown): void {
-  if (result instanceof FixedFile) {
+  if (operation.opcode === Op.pipe) {
+    const { readFd, writeFd } = result as Pipe<number | FixedFile>;
+    for (const end of [readFd, writeFd]) {
+      if (typeof end === 'number') closeSync(end);
+      else native?.clearFile(end.handle);
+    }
+  } else if (result instanceof FixedFile) {
     native?.clearFile(result.handle);
   } else if (result instanceof BufferLease) {
     result.release();

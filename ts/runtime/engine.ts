@@ -403,7 +403,7 @@ function copyOut(memory: Uint8Array, staged: Uint8Array, bytes: number): void {
 
 /** A stale handle shows only in the kernel's EBADF when the slot was emptied after submission. */
 function failure(operation: AnyOperation, res: number): UringError {
-  return systemError(res, operation.name, operation.path);
+  return systemError(res, operation.name, operation.path, operation.dest);
 }
 
 function badOffset(offset: unknown): RangeError {

@@ -16,7 +16,7 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
   switch (extra & EXTRA_LOW_MASK) {
     case Reject.closed:
     case Reject.chainBroken:
-      return systemError(res, name, operation.path);
+      return systemError(res, name, operation.path, operation.dest);
     case Reject.unsupportedOperation:
       return unsupported(operation);
     case Reject.staleFile:
@@ -40,6 +40,25 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
         'ERR_URING_SLOT_UNAVAILABLE',
         name,
         'needs a free slot of ours: see ring.registrar.registerFiles()',
+      );
+    case Reject.registered:
+      return refusal(
+        'ERR_URING_MEMORY_REGISTERED',
+        name,
+        'its memory is registered with the kernel, which would go on with the pages that this takes away: ' +
+          'advise something else, or let the buffer go',
+      );
+    case Reject.couldBeAddress:
+      return refusal(
+        'ERR_URING_COULD_BE_ADDRESS',
+        name,
+        'it holds what could be an address: name memory by the buffer that it is in',
+      );
+    case Reject.needsLargeEntry:
+      return refusal(
+        'ERR_URING_NEEDS_LARGE_ENTRY',
+        name,
+        'it takes a submission entry of 128 bytes: run it on a ring that was opened with such entries',
       );
     default:
       return refusal(
@@ -72,8 +91,7 @@ export function nothingInFlight(): UringError {
 }
 
 /** An operation that needs registered memory got other. */
-export function notRegistered(): UringError {
-  const message =
-    'the buffer is not registered memory: take it from ring.alloc() of this ring, or use read and write';
+export function notRegistered(otherwise = 'use read and write'): UringError {
+  const message = `the buffer is not registered memory: take it from ring.alloc() of this ring, or ${otherwise}`;
   return new UringError('ERR_URING_NOT_REGISTERED', message);
 }

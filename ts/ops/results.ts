@@ -1,0 +1,22 @@
+// What several operations make of their completions.
+import type { BufferLease, BufferRing } from '../buffer-ring.ts';
+import { CQE_BUFFER_SHIFT, CqeFlags } from '../flags.ts';
+import type { Operation, Outcome } from '../operation.ts';
+
+/** @internal Decoder of operations that result in nothing. */
+export function nothing(): void {}
+
+/** The buffer that the kernel took, or null if it took none. */
+function leaseOf(buffers: BufferRing, { res, flags }: Outcome): BufferLease | null {
+  return (flags & CqeFlags.BUFFER) === 0 ? null : buffers.lease(flags >>> CQE_BUFFER_SHIFT, res);
+}
+
+/** @internal Makes an operation take its memory from a buffer ring, and result in what it took. */
+export function takeFrom<T extends Operation<BufferLease | null, 'single' | 'multishot'>>(
+  operation: T,
+  buffers: BufferRing,
+): T {
+  operation.takesFrom(buffers);
+  operation.decode = (outcome) => leaseOf(buffers, outcome);
+  return operation;
+}
