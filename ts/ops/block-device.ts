@@ -18,7 +18,7 @@ export interface BlockDiscardOptions extends OperationOptions {
 /**
  * Tells a block device that what is in a range is no longer needed. What it reads as afterwards is the device's affair.
  *
- * Errors: `EOPNOTSUPP` for what is no block device, and for one that cannot discard; `EBADF` where it is not open for
+ * Errors: `ENOTSUP` for what is no block device, and for one that cannot discard; `EBADF` where it is not open for
  * writing; `EINVAL` for a range that is not aligned or leaves the device. Since Linux 6.12.
  *
  * @param fd descriptor or registered file of a block device, open for writing

@@ -38,7 +38,7 @@ export interface FallocateOptions extends OperationOptions {
 /**
  * Gives a range of a file blocks, or takes them away.
  *
- * Errors are those of fallocate(2): `ENOSPC` when the disk is full, `EFBIG` beyond the largest file, `EOPNOTSUPP` where
+ * Errors are those of fallocate(2): `ENOSPC` when the disk is full, `EFBIG` beyond the largest file, `ENOTSUP` where
  * the file system cannot do it, `ENODEV` or `ESPIPE` for what is no file, `EINVAL` where collapse and insert are not
  * aligned to blocks. Since Linux 5.6.
  *

@@ -4,7 +4,7 @@ import { type Fd, Operation, type OperationOptions } from '../operation.ts';
 import { checkInteger, checkName, checkOffset, UINT32_MAX } from '../validate.ts';
 
 /**
- * Flags of one read or write (`RWF_*`), to be combined with `|`. What a file system cannot do fails with `EOPNOTSUPP`.
+ * Flags of one read or write (`RWF_*`), to be combined with `|`. What a file system cannot do fails with `ENOTSUP`.
  *
  * `HIPRI`: the caller polls for completion (rings with `iopoll`). `DSYNC`, `SYNC`: the write is durable when it
  * completes, as with O_DSYNC and O_SYNC. `NOWAIT`: `EAGAIN` instead of waiting for anything. `APPEND`: at the end of

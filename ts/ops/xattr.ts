@@ -146,7 +146,7 @@ function onPath<T>(opcode: number, path: Path, options: OperationOptions | undef
 /**
  * Gives a file an attribute, or changes it. A symbolic link at the end of the path is followed.
  *
- * Errors are those of setxattr(2): `EOPNOTSUPP` where the file system has none of that namespace, `ENOSPC` or `E2BIG`
+ * Errors are those of setxattr(2): `ENOTSUP` where the file system has none of that namespace, `ENOSPC` or `E2BIG`
  * where the value is too large for it, `EEXIST` with `create`, `ENODATA` with `replace`, `EPERM`. Since Linux 5.19.
  *
  * @param name with its namespace, at most 255 bytes
@@ -205,7 +205,7 @@ export function fsetxattr(
  * Reads an attribute of a file. A symbolic link at the end of the path is followed.
  *
  * Results in a Buffer of exactly the value's bytes, or with `sizeOnly` in their number. Errors are those of getxattr(2):
- * `ENODATA` where there is no such attribute, `ERANGE` where it is longer than `sizeBytes`, `EOPNOTSUPP` where the file
+ * `ENODATA` where there is no such attribute, `ERANGE` where it is longer than `sizeBytes`, `ENOTSUP` where the file
  * system has none of that namespace. Since Linux 5.19.
  *
  * @param name with its namespace, at most 255 bytes
