@@ -162,6 +162,9 @@ export class FakeRing {
   }
 }
 
+/** A title, the operation, and flags that are given to `prep` in addition to the operation's own. */
+export type RecordCase = readonly [title: string, make: (ring: FakeRing) => AnyOperation, flags?: number];
+
 /** The golden file's entry for an operation. */
 export function entry(title: string, ring: FakeRing, operation: AnyOperation, flags: number): GoldenRecord {
   const words = FakeRing.format(ring.prep(operation, flags));

@@ -4,7 +4,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import test from 'ava';
 import {
-  type AnyOperation,
   accept,
   acceptMultishot,
   asyncCancel,
@@ -29,18 +28,16 @@ import {
   writeFixed,
   writev,
 } from 'uring';
-import { entry, FakeRing, type GoldenRecord, SETUP } from './_records.ts';
+import { entry, FakeRing, type GoldenRecord, type RecordCase, SETUP } from './_records.ts';
+import { fileCases } from './records/files.ts';
 
 const { ASYNC, DRAIN, FIXED_FILE, HARDLINK, LINK } = SqeFlags;
 const TWO_32 = 2 ** 32;
 const GOLDEN = new URL('../crates/core/tests/golden/records.json', import.meta.resolve('uring'));
 
-/** A title, the operation, and flags that are given to `prep` in addition to the operation's own. */
-type Case = readonly [title: string, make: (ring: FakeRing) => AnyOperation, flags?: number];
-
 const own = (sizeBytes: number): Buffer => Buffer.alloc(sizeBytes, 0x5a);
 
-const ringCases: readonly Case[] = [
+const ringCases: readonly RecordCase[] = [
   ['nop', () => nop()],
   ['nop with an injected result', () => nop({ result: -5 })],
   ['nop with drain, async and a personality', () => nop({ flags: DRAIN | ASYNC, personality: 0xfffe })],
@@ -55,7 +52,7 @@ const ringCases: readonly Case[] = [
   ['cancel everything', () => asyncCancel({ any: true }, { flags: ASYNC })],
 ];
 
-const readCases: readonly Case[] = [
+const readCases: readonly RecordCase[] = [
   ['read at the current position', (ring) => read(7, ring.plain(128, 512))],
   ['read at offset 0', (ring) => read(7, ring.plain(0, 8192), { offset: 0 })],
   ['read at offset 2^31', (ring) => read(7, ring.plain(1, 1), { offset: 2 ** 31 })],
@@ -88,7 +85,7 @@ const readCases: readonly Case[] = [
   ['readv from a registered file', (ring) => readv(ring.file, [own(1), own(2)], { flags: ASYNC })],
 ];
 
-const writeCases: readonly Case[] = [
+const writeCases: readonly RecordCase[] = [
   ['write at the current position', (ring) => write(7, ring.plain(128, 512))],
   ['write at offset 2^32 + 5', (ring) => write(7, ring.plain(1, 1), { offset: TWO_32 + 5 })],
   ['write from registered memory', (ring) => write(7, ring.registered(4096, 4096), { offset: 4096 })],
@@ -120,7 +117,7 @@ const writeCases: readonly Case[] = [
   ],
 ];
 
-const pathCases: readonly Case[] = [
+const pathCases: readonly RecordCase[] = [
   ['openat', () => openat('/etc/hostname')],
   [
     'openat with everything',
@@ -139,7 +136,7 @@ const pathCases: readonly Case[] = [
   ['statx of a descriptor', () => statx('', { dirFd: 7 })],
 ];
 
-const socketCases: readonly Case[] = [
+const socketCases: readonly RecordCase[] = [
   ['accept', () => accept(7)],
   ['accept with flags on a registered file', (ring) => accept(ring.file, { acceptFlags: 0, flags: ASYNC })],
   ['accept into slot 2', () => accept(7, { direct: 2 })],
@@ -165,7 +162,7 @@ const socketCases: readonly Case[] = [
   ['send nothing', () => send(7, new Uint8Array(0))],
 ];
 
-const pollTimeCases: readonly Case[] = [
+const pollTimeCases: readonly RecordCase[] = [
   ['pollAdd', () => pollAdd(7, PollEvents.IN | PollEvents.RDHUP)],
   ['pollAdd with every bit', (ring) => pollAdd(ring.file, 0xffff_ffff, { flags: LINK })],
   ['pollMultishot', () => pollMultishot(7, PollEvents.OUT, { flags: ASYNC })],
@@ -175,9 +172,9 @@ const pollTimeCases: readonly Case[] = [
   ['timeoutMultishot without an end', () => timeoutMultishot(0.000_001)],
 ];
 
-const cases = [ringCases, readCases, writeCases, pathCases, socketCases, pollTimeCases].flat();
+const cases = [ringCases, readCases, writeCases, pathCases, socketCases, pollTimeCases, fileCases].flat();
 
-const encoded = async ([title, make, flags = 0]: Case): Promise<GoldenRecord> => {
+const encoded = async ([title, make, flags = 0]: RecordCase): Promise<GoldenRecord> => {
   const ring = await FakeRing.open();
   return entry(title, ring, make(ring), flags);
 };

@@ -18,6 +18,8 @@ pub const CURRENT: u64 = u64::MAX;
 pub enum Memory {
     Any,
     Bytes(Vec<u8>),
+    /// The second there, and the first right before.
+    BytesBefore(Vec<u8>, Vec<u8>),
     Vectors(Vec<(u64, usize)>),
 }
 

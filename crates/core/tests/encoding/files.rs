@@ -4,7 +4,7 @@ use crate::expected::{
     ASYNC, CURRENT, DRAIN, FD, FILE, HARDLINK, LINK, Memory, REGISTERED, Row, STAGING, TWO_32, row, row_with,
 };
 use crate::golden::Admitted;
-use io_uring::opcode::{Fsync, Read, ReadFixed, Readv, Write, WriteFixed, Writev};
+use io_uring::opcode::{Fsync, Read, ReadFixed, Readv, ReadvFixed, Write, WriteFixed, Writev, WritevFixed};
 use io_uring::types::{Fixed, FsyncFlags};
 
 /// Bytes of an entry in the list that TypeScript writes; copies stand behind the list.
@@ -86,7 +86,10 @@ pub fn special_reads(at: &Admitted) -> Vec<Row> {
         ),
         row_with(
             "readv from a registered file",
-            Readv::new(FILE, list, 2).offset(CURRENT).build().flags(ASYNC),
+            ReadvFixed::new(FILE, list, 2, STAGING)
+                .offset(CURRENT)
+                .build()
+                .flags(ASYNC),
             Memory::Vectors(two),
         ),
     ]
@@ -145,7 +148,7 @@ pub fn writes(at: &Admitted) -> Vec<Row> {
         ),
         row_with(
             "writev to a registered file",
-            Writev::new(FILE, list, 1)
+            WritevFixed::new(FILE, list, 1, REGISTERED)
                 .offset(9)
                 .ioprio(0x6002)
                 .build()

@@ -5,8 +5,10 @@
 //! the same arguments and real addresses. Only user_data differs: it is Rust's own.
 
 mod expected;
+mod file_ops;
 mod files;
 mod golden;
+mod names;
 mod others;
 mod paths;
 
@@ -30,6 +32,12 @@ fn all_expected(admitted: &Admitted) -> BTreeMap<&'static str, Expected> {
         files::special_reads(admitted),
         files::writes(admitted),
         paths::paths(admitted),
+        names::opens(admitted),
+        names::names(admitted),
+        file_ops::transfers(admitted),
+        file_ops::space(admitted),
+        file_ops::pipes(admitted),
+        file_ops::attributes(admitted),
         others::accepts(),
         others::transfers(admitted),
     ];
@@ -74,6 +82,13 @@ fn what_reaches_the_kernel_is_what_the_io_uring_crate_builds() {
                 // SAFETY: relocation answered this address, and `admitted` keeps the arena it lies in.
                 let found = unsafe { std::slice::from_raw_parts(memory as *const u8, bytes.len()) };
                 assert_eq!(found, bytes, "{}", record.title);
+            }
+            Memory::BytesBefore(before, bytes) => {
+                let all = [before.as_slice(), &bytes].concat();
+                let start = (memory - before.len() as u64) as *const u8;
+                // SAFETY: as above; the two stand in one block that the golden file has filled.
+                let found = unsafe { std::slice::from_raw_parts(start, all.len()) };
+                assert_eq!(found, all, "{}", record.title);
             }
             Memory::Vectors(vectors) => {
                 // SAFETY: the operation is in flight in `admitted`, which keeps the kernel's list of that length.
