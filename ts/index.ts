@@ -11,6 +11,7 @@ export { FileTable, type FileTableOptions, FixedFile, type SetFileOptions } from
 export { CqeFlags, SqeFlags } from './flags.ts';
 export { Op } from './generated/ops.ts';
 export type { Bytes } from './memory/bytes.ts';
+export type { SharedMemory } from './memory/shared-memory.ts';
 export { type MessageOptions, sendMessage } from './message.ts';
 export { type AnyOperation, type Fd, Operation, type OperationOptions } from './operation.ts';
 export { type BlockDiscardOptions, blockDiscard } from './ops/block-device.ts';
@@ -50,6 +51,15 @@ export {
   filesUpdate,
   fixedFdInstall,
 } from './ops/fixed-files.ts';
+export {
+  type FutexOptions,
+  type FutexWaiter,
+  type FutexWaitResult,
+  type FutexWords,
+  futexWait,
+  futexWaitv,
+  futexWake,
+} from './ops/futex.ts';
 export { type MemoryAdvice, madvise } from './ops/madvise.ts';
 export {
   type MessageTarget,
@@ -101,6 +111,7 @@ export {
   pollUpdate,
 } from './ops/poll.ts';
 export { type WaitIdType, type WaitInfo, type WaitidOptions, waitid } from './ops/process.ts';
+export { type RawField, type RawFields, type RawMemory, raw } from './ops/raw.ts';
 export {
   type IoPriority,
   ioprio,

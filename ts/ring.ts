@@ -5,6 +5,7 @@ import { invalidType, invalidValue, systemError, UringError } from './errors.ts'
 import { FEATURES, SqeFlags } from './flags.ts';
 import { Op, opInfo } from './generated/ops.ts';
 import { Allocator } from './memory/allocator.ts';
+import { SharedMemory } from './memory/shared-memory.ts';
 import { type AnyOperation, Operation } from './operation.ts';
 import type { NativeRing } from './platform/native.ts';
 import { Registrar } from './registrar.ts';
@@ -367,6 +368,24 @@ export class Ring {
   alloc(sizeBytes: number): Buffer {
     this.assertOpen();
     return this.#allocator.alloc(checkInteger('sizeBytes', sizeBytes, 1, ALLOC_BYTES_MAX));
+  }
+
+  /** New memory that other rings of the process can have too, also those of other threads: see {@link SharedMemory}. */
+  allocShared(sizeBytes: number): SharedMemory {
+    this.assertOpen();
+    const size = checkInteger('sizeBytes', sizeBytes, 1, ALLOC_BYTES_MAX);
+    return SharedMemory.create(this.#native, this, size);
+  }
+
+  /**
+   * The memory that another ring of the process has made with `allocShared`.
+   *
+   * @param token the `token` of that memory
+   * @throws `ERR_URING_STALE_HANDLE` when nobody has it any more
+   */
+  openShared(token: number): SharedMemory {
+    this.assertOpen();
+    return SharedMemory.open(this.#native, this, checkInteger('token', token, 1, Number.MAX_SAFE_INTEGER));
   }
 
   // The end.

@@ -76,6 +76,8 @@ export interface NativeRegistrar {
   registerGroup(shape: BufferRingShape): NativeBufferGroup | number;
   unregisterGroup(group: number): number;
   lent(group: number): number;
+  createLegacyGroup(): number;
+  removeLegacyGroup(group: number): number;
   bundle(group: number, first: number, bytes: number): number[];
   takeBuffer(group: number): number;
   provideBuffer(group: number, id: number, lenBytes: number): number;
@@ -102,6 +104,10 @@ export interface NativeRegistrar {
   setClock(boottime: boolean): number;
 }
 
+export interface NativeSharedMemory extends NativeArena {
+  readonly token: number;
+}
+
 /** The cold calls of `crates/binding/src/lib.rs`; numbers below zero are negative errnos. */
 export interface NativeRing extends NativeRegistrar {
   shared(): ArrayBuffer;
@@ -109,6 +115,8 @@ export interface NativeRing extends NativeRegistrar {
   layout(): Layout | null;
   stats(): number[];
   alloc(sizeBytes: number, register: boolean): NativeArena | number;
+  createShared(sizeBytes: number): NativeSharedMemory | number;
+  openShared(token: number): NativeSharedMemory | number;
   attach(deliver: (fatal: number) => void, closed: () => void): number;
   close(): number;
   cancelAll(): number;

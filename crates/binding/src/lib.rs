@@ -6,6 +6,8 @@ mod external;
 mod hot;
 pub mod registrar;
 pub mod setup;
+
+mod shared_memory;
 mod state;
 mod uv;
 

@@ -100,6 +100,25 @@ impl NativeRing {
         status_of(self.with(|ring| ring.unregister_group(group as u16)))
     }
 
+    /// The number of a new group for buffers that operations provide.
+    #[napi]
+    pub fn create_legacy_group(&self) -> f64 {
+        self.number(|ring| {
+            let none = || std::io::Error::from_raw_os_error(libc::ENOSPC);
+            ring.tables.legacy.create().map(u32::from).ok_or_else(none)
+        })
+    }
+
+    /// Gives the number back; -EBUSY while the kernel has buffers of the group, or an operation takes from it.
+    #[napi]
+    pub fn remove_legacy_group(&self, group: u32) -> i32 {
+        status_of(self.with(|ring| {
+            let busy = || std::io::Error::from_raw_os_error(libc::EBUSY);
+            let removed = ring.tables.legacy.remove(group as u16);
+            removed.then_some(()).ok_or_else(busy)
+        }))
+    }
+
     /// Buffers of a group that are lent to JavaScript.
     #[napi]
     pub fn lent(&self, group: u32) -> f64 {

@@ -94,7 +94,11 @@ impl Default for Arenas {
 impl Arenas {
     /// Maps a new arena and, with `register`, gives it to the kernel as a fixed buffer if RLIMIT_MEMLOCK allows.
     pub fn create(&mut self, size_bytes: usize, register: Option<Registrar>) -> io::Result<NewArena> {
-        let mapping = Arc::new(Mapping::new(size_bytes)?);
+        self.adopt(Arc::new(Mapping::new(size_bytes)?), register)
+    }
+
+    /// As `create`, for memory that others may have too.
+    pub fn adopt(&mut self, mapping: Arc<Mapping>, register: Option<Registrar>) -> io::Result<NewArena> {
         let index = self.free_place()?;
         let registered =
             register.is_some_and(|registrar| self.register(index, &mapping, registrar, 0).is_ok());

@@ -27,6 +27,7 @@ pub mod ring;
 mod ring_memory;
 pub mod setup;
 pub mod shared;
+pub mod shared_memory;
 mod staging;
 mod teardown;
 pub mod uapi;
