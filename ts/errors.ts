@@ -1,12 +1,21 @@
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
 
+interface UringErrorDetails {
+  errno?: number;
+  syscall?: string;
+  path?: string;
+  dest?: string;
+  address?: string;
+  port?: number;
+}
+
 /**
  * An error of the kernel or of this package, in the shape of Node's own.
  *
  * From the kernel: `code` is the errno's name (`ENOENT`), `errno` its negative number, `syscall` the operation,
- * `path` the path and `dest` the second one if there are any. From this package: `code` starts with `ERR_URING_`, and the message says
- * what to do.
+ * `path` the path and `dest` the second one if there are any, `address` and `port` what a socket was to be bound,
+ * connected or sent to. From this package: `code` starts with `ERR_URING_`, and the message says what to do.
  *
  * @example
  * ```ts
@@ -22,12 +31,10 @@ export class UringError extends Error {
   declare readonly syscall?: string;
   declare readonly path?: string;
   declare readonly dest?: string;
+  declare readonly address?: string;
+  declare readonly port?: number;
 
-  constructor(
-    code: string,
-    message: string,
-    details: { errno?: number; syscall?: string; path?: string; dest?: string } = {},
-  ) {
+  constructor(code: string, message: string, details: UringErrorDetails = {}) {
     super(message);
     this.name = 'UringError';
     this.code = code;

@@ -3,9 +3,24 @@
  *
  * @packageDocumentation
  */
+export type {
+  IpSocketAddress,
+  OtherSocketAddress,
+  SocketAddress,
+  SocketAddressLike,
+  UnixSocketAddress,
+} from './address.ts';
 export { BufferLease, BufferRing, type BufferRingOptions, type BufferRingStatus } from './buffer-ring.ts';
 export { Completion } from './completion.ts';
 export type { CompletionQueue } from './completion-queue.ts';
+export type {
+  ControlMessage,
+  Credentials,
+  PacketInfo,
+  PlainControlMessage,
+  ReceivedControlMessage,
+} from './control.ts';
+export { ReceivedDescriptors } from './descriptors.ts';
 export { UringError } from './errors.ts';
 export { FileTable, type FileTableOptions, FixedFile, type SetFileOptions } from './files.ts';
 export { CqeFlags, SqeFlags } from './flags.ts';
@@ -13,7 +28,15 @@ export { Op } from './generated/ops.ts';
 export type { Bytes } from './memory/bytes.ts';
 export type { SharedMemory } from './memory/shared-memory.ts';
 export { type MessageOptions, sendMessage } from './message.ts';
+export { MessageFlags } from './message-flags.ts';
 export { type AnyOperation, type Fd, Operation, type OperationOptions } from './operation.ts';
+export {
+  type AcceptedFile,
+  type AcceptedSocket,
+  type AcceptOptions,
+  accept,
+  acceptMultishot,
+} from './ops/accept.ts';
 export { type BlockDiscardOptions, blockDiscard } from './ops/block-device.ts';
 export { type AsyncCancelTarget, asyncCancel, type OperationTarget } from './ops/cancel.ts';
 export type { DirectOptions } from './ops/direct.ts';
@@ -45,12 +68,7 @@ export {
   fallocate,
   ftruncate,
 } from './ops/file-space.ts';
-export {
-  FileSlots,
-  type FixedFdInstallOptions,
-  filesUpdate,
-  fixedFdInstall,
-} from './ops/fixed-files.ts';
+export { FileSlots, type FixedFdInstallOptions, filesUpdate, fixedFdInstall } from './ops/fixed-files.ts';
 export {
   type FutexOptions,
   type FutexWaiter,
@@ -119,15 +137,39 @@ export {
   RwFlags,
   type WriteOptions,
 } from './ops/read-write-options.ts';
+export { type ReceiveMultishotOptions, type ReceiveOptions, recv, recvMultishot } from './ops/receive.ts';
+export { type SendOptions, send, sendBundle } from './ops/send.ts';
 export {
-  type AcceptOptions,
-  accept,
-  acceptMultishot,
-  recv,
-  recvMultishot,
-  send,
-  type TransferOptions,
+  bind,
+  connect,
+  listen,
+  type SocketDomain,
+  SocketFlags,
+  type SocketOptions,
+  type SocketType,
+  shutdown,
+  socket,
 } from './ops/socket.ts';
+export {
+  getpeername,
+  getsockname,
+  receiveQueueBytes,
+  sendQueueBytes,
+  type TransmitTimestamp,
+  txTimestamp,
+  type UringCmd128Options,
+  uringCmd128,
+} from './ops/socket-command.ts';
+export {
+  LeasedMessage,
+  type OutgoingMessage,
+  ReceivedMessage,
+  type ReceiveMessageOptions,
+  recvmsg,
+  recvmsgMultishot,
+  sendmsg,
+} from './ops/socket-message.ts';
+export { getsockopt, type SocketOptionNumber, setsockopt } from './ops/socket-options.ts';
 export { type StatxOptions, statx } from './ops/statx.ts';
 export {
   type FsyncOptions,
@@ -148,6 +190,7 @@ export {
   timeoutRemove,
   timeoutUpdate,
 } from './ops/time.ts';
+export type { TransferOptions } from './ops/transfer.ts';
 export {
   type AttributeName,
   fgetxattr,
@@ -157,6 +200,19 @@ export {
   type SetxattrOptions,
   setxattr,
 } from './ops/xattr.ts';
+export {
+  type ReceiveZeroCopyOptions,
+  recvZc,
+  sendmsgZc,
+  sendZc,
+  type ZeroCopyResult,
+} from './ops/zero-copy.ts';
+export type {
+  Linger,
+  ReadableSocketOptionName,
+  SocketOptionName,
+  SocketOptionValue,
+} from './option-values.ts';
 export { type KernelProbe, probe } from './probe.ts';
 export type { Registrar } from './registrar.ts';
 export type {

@@ -29,6 +29,8 @@ export interface Outcome {
   /** What the second completion of a zero-copy send says. */
   readonly notification: number | undefined;
   readonly staged: StagedBlock | undefined;
+  /** The extra words of a large completion. */
+  readonly extra: readonly [bigint, bigint] | undefined;
   /** The ring that ran the operation. */
   readonly ring: unknown;
 }
@@ -43,6 +45,20 @@ export interface Payload {
   write(block: StagedBlock, record: Int32Array, base: number, ring: unknown): void;
   /** Takes results out of the block before it is reused. */
   finish?(block: StagedBlock, res: number, ring: unknown): void;
+}
+
+/** What only some kinds of operations need. */
+export interface Traits<T> {
+  /** Says more about an error of the kernel. */
+  explain?(error: UringError): UringError;
+  /** What of a result has to be given up if nobody takes it; the result itself where this is missing. */
+  parts?(result: T): readonly unknown[];
+  /** A result that carries no data: on a stream its end, on a datagram socket an empty message. */
+  isEmpty?(result: T): boolean;
+  /** Its last completion is its end: a stream neither starts it again nor waits for buffers. */
+  readonly endsByItself?: boolean;
+  /** It ends after so many bytes (`fileIndex`). */
+  readonly countsBytes?: boolean;
 }
 
 /**
@@ -89,6 +105,7 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
   /** @internal The second path, for errors. */ dest: string | undefined = undefined;
   /** @internal errno that counts as success (a timer that expires says ETIME). */ successErrno = 0;
   /** @internal */ decode: ((outcome: Outcome) => T) | undefined = undefined;
+  /** @internal */ traits: Traits<T> | undefined = undefined;
 
   constructor(opcode: number, options: OperationOptions | undefined) {
     this.opcode = opcode;

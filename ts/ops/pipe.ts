@@ -179,6 +179,7 @@ export function pipe(
   // What the kernel gives to no file at all.
   operation.fd = 0;
   operation.arguments(pipePayload);
+  operation.traits = { parts: ({ readFd, writeFd }) => [readFd, writeFd] };
   const pipeFlags = checkFlags(
     'options.pipeFlags',
     options?.pipeFlags ?? 0,

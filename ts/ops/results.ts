@@ -6,9 +6,12 @@ import type { Operation, Outcome } from '../operation.ts';
 /** @internal Decoder of operations that result in nothing. */
 export function nothing(): void {}
 
-/** The buffer that the kernel took, or null if it took none. */
-function leaseOf(buffers: BufferRing, { res, flags }: Outcome): BufferLease | null {
-  return (flags & CqeFlags.BUFFER) === 0 ? null : buffers.lease(flags >>> CQE_BUFFER_SHIFT, res);
+/** @internal The buffer that the kernel took, or null if it took none. */
+export function leaseOf(buffers: BufferRing, { res, flags }: Outcome): BufferLease | null {
+  if ((flags & CqeFlags.BUFFER) === 0) return null;
+  // With MSG_TRUNC the result is the size of a datagram that did not fit.
+  const bytes = Math.min(res, buffers.sizeBytes);
+  return buffers.lease(flags >>> CQE_BUFFER_SHIFT, bytes, (flags & CqeFlags.BUF_MORE) !== 0);
 }
 
 /** @internal Makes an operation take its memory from a buffer ring, and result in what it took. */

@@ -1,186 +1,222 @@
-// Operations on sockets.
-import type { BufferLease } from '../buffer-ring.ts';
-import { BufferRing } from '../buffer-ring.ts';
-import { invalidType } from '../errors.ts';
+// Making sockets and connecting them.
+import { checkAddress, type EncodedAddress, type SocketAddressLike, withAddress } from '../address.ts';
+import { invalidType, invalidValue } from '../errors.ts';
 import type { FixedFile } from '../files.ts';
 import { Op } from '../generated/ops.ts';
-import { type Bytes, checkBytes } from '../memory/bytes.ts';
-import { type Fd, Operation, type OperationOptions } from '../operation.ts';
+import type { StagedBlock } from '../memory/staging.ts';
+import { type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
 import { checkInteger } from '../validate.ts';
 import { type DirectOptions, makeDirect } from './direct.ts';
-import { takeFrom } from './results.ts';
+import { nothing } from './results.ts';
 
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const MSG_NOSIGNAL = 0x4000;
-const ACCEPT_MULTISHOT = 1 << 0;
-const RECV_MULTISHOT = 1 << 1;
+/** Flags of a new socket (`SOCK_*`), see socket(2). */
+export const SocketFlags = { NONBLOCK: 0o4000, CLOEXEC: 0o2000000 } as const;
 
-export interface AcceptOptions extends OperationOptions {
-  /** `SOCK_*` flags of the new socket, see accept4(2). Default SOCK_NONBLOCK | SOCK_CLOEXEC. */
-  acceptFlags?: number;
+const DOMAINS = { unix: 1, IPv4: 2, IPv6: 10, netlink: 16, packet: 17, vsock: 40 } as const;
+const TYPES = { stream: 1, dgram: 2, raw: 3, rdm: 4, seqpacket: 5 } as const;
+/** The bits of a type that are no flags (include/linux/net.h, SOCK_TYPE_MASK). */
+const TYPE_MAX = 0xf;
+const BACKLOG = 511;
+const HOW = { read: 0, write: 1, both: 2 } as const;
+
+/** What a socket speaks, by name or as a number (`AF_*`). */
+export type SocketDomain = keyof typeof DOMAINS | number;
+/** How a socket speaks, by name or as a number (`SOCK_*`). */
+export type SocketType = keyof typeof TYPES | number;
+
+function checkNamed(
+  name: string,
+  value: unknown,
+  names: Readonly<Record<string, number>>,
+  max: number,
+): number {
+  if (typeof value !== 'string') {
+    if (typeof value !== 'number') throw invalidType(name, 'of type string or number', value);
+    return checkInteger(name, value, 0, max);
+  }
+  const known = Object.hasOwn(names, value) ? names[value] : undefined;
+  if (known !== undefined) return known;
+  throw invalidValue(name, `is '${value}': it must be one of ${Object.keys(names).join(', ')}, or a number`);
 }
 
-type Kind = 'single' | 'multishot';
+/** @internal The flags of a new socket; a slot cannot be close-on-exec, which the kernel answers with -EINVAL. */
+export function checkSocketFlags(name: string, flags: unknown, direct: true | number | undefined): number {
+  const defaults = direct === undefined ? SocketFlags.NONBLOCK | SocketFlags.CLOEXEC : SocketFlags.NONBLOCK;
+  return checkInteger(name, flags ?? defaults, 0, 0x7fff_ffff);
+}
 
-function acceptOn(
+export interface SocketOptions extends OperationOptions {
+  /** `IPPROTO_*` number; default 0, which is TCP for a stream and UDP for datagrams. MPTCP is 262. */
+  protocol?: number;
+  /** {@link SocketFlags}. Default NONBLOCK | CLOEXEC. */
+  socketFlags?: number;
+}
+
+/**
+ * Makes a socket.
+ *
+ * Results in its descriptor, which is yours to close, or with `direct` in a registered file, which never takes a
+ * descriptor number at all (the ring needs a files table). Errors are those of socket(2), `EAFNOSUPPORT` for a domain
+ * that the kernel lacks. Since Linux 5.19.
+ *
+ * @param domain `'IPv4'`, `'IPv6'`, `'unix'`, ..., or an `AF_*` number
+ * @param type `'stream'`, `'dgram'`, `'seqpacket'`, `'raw'`, ..., or a `SOCK_*` number
+ * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_socket.3.html io_uring_prep_socket(3)}
+ * @example
+ * ```ts
+ * import { Ring, close, socket } from 'uring';
+ *
+ * await using ring = new Ring();
+ * const fd = await ring.exec(socket('IPv4', 'stream'));
+ * await ring.exec(close(fd));
+ * ```
+ */
+export function socket(
+  domain: SocketDomain,
+  type: SocketType,
+  options: SocketOptions & DirectOptions,
+): Operation<FixedFile>;
+export function socket(domain: SocketDomain, type: SocketType, options?: SocketOptions): Operation<number>;
+export function socket(
+  domain: SocketDomain,
+  type: SocketType,
+  options?: SocketOptions & Partial<DirectOptions>,
+): Operation<number> | Operation<FixedFile> {
+  const operation = new Operation<number>(Op.socket, options);
+  operation.fd = checkNamed('domain', domain, DOMAINS, 0xffff);
+  operation.offset = checkNamed('type', type, TYPES, TYPE_MAX);
+  operation.length = checkInteger('options.protocol', options?.protocol ?? 0, 0, 0x7fff_ffff);
+  operation.offset |= checkSocketFlags('options.socketFlags', options?.socketFlags, options?.direct);
+  if (options?.direct === undefined) return operation;
+  makeDirect(operation as unknown as Operation<FixedFile>, options.direct);
+  return operation as unknown as Operation<FixedFile>;
+}
+
+/** An address as the only argument besides numbers. */
+class AddressPayload implements Payload {
+  readonly sizeBytes: number;
+  readonly #bytes: Uint8Array;
+
+  constructor({ bytes }: EncodedAddress) {
+    this.#bytes = bytes;
+    this.sizeBytes = bytes.byteLength;
+  }
+
+  write(block: StagedBlock, record: Int32Array, base: number): void {
+    block.view.set(this.#bytes);
+    record[base + 2] = this.sizeBytes;
+    record[base + 3] = 0;
+    record[base + 4] = block.offset;
+    record[base + 5] = block.handle;
+  }
+}
+
+function withAddressOf(
+  opcode: number,
   fd: Fd,
-  options: (AcceptOptions & Partial<DirectOptions>) | undefined,
-): Operation<number, Kind> {
-  const operation = new Operation<number, Kind>(Op.accept, options).on('fd', fd);
-  const direct = options?.direct;
-  // A slot cannot be close-on-exec: the kernel answers -EINVAL.
-  const defaults = direct === undefined ? SOCK_NONBLOCK | SOCK_CLOEXEC : SOCK_NONBLOCK;
-  operation.opFlags = checkInteger('options.acceptFlags', options?.acceptFlags ?? defaults, 0, 0x7fff_ffff);
-  if (direct !== undefined) makeDirect(operation as unknown as Operation<FixedFile, Kind>, direct);
+  address: SocketAddressLike,
+  options: OperationOptions | undefined,
+): Operation<void> {
+  const operation = new Operation<void>(opcode, options).on('fd', fd);
+  const encoded = checkAddress('address', address);
+  operation.arguments(new AddressPayload(encoded));
+  operation.traits = { explain: withAddress(encoded) };
+  operation.decode = nothing;
   return operation;
 }
 
 /**
- * Accepts one connection on a listening socket.
+ * Gives a socket its own address. Port 0 lets the kernel choose one; so does the Unix path `''`, with an abstract
+ * name.
  *
- * Results in the new socket's descriptor, which is yours to close, or with `direct` in a registered file. Errors are
- * those of accept(2). Since Linux 5.5 (`direct` 5.15).
+ * Errors are those of bind(2), `EADDRINUSE` for an address that is taken, with its `address` and `port`. Since Linux
+ * 6.11.
  *
- * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_accept.3.html io_uring_prep_accept(3)}
+ * @param address `{ address, port }`, `{ path }` or `{ bytes }`, see {@link SocketAddressLike}
+ * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_bind.3.html io_uring_prep_bind(3)}
  * @example
- * ```ts no-run
- * import { Ring, accept } from 'uring';
+ * ```ts
+ * import { Ring, bind, listen, socket } from 'uring';
  *
  * await using ring = new Ring();
- * const socket = await ring.exec(accept(listeningFd));
+ * const fd = await ring.exec(socket('unix', 'stream'));
+ * await ring.exec(bind(fd, { path: '\0an example of uring' }));
+ * await ring.exec(listen(fd));
  * ```
  */
-export function accept(fd: Fd, options: AcceptOptions & DirectOptions): Operation<FixedFile>;
-export function accept(fd: Fd, options?: AcceptOptions): Operation<number>;
-export function accept(
-  fd: Fd,
-  options?: AcceptOptions & Partial<DirectOptions>,
-): Operation<number> | Operation<FixedFile> {
-  return acceptOn(fd, options) as Operation<number>;
+export function bind(fd: Fd, address: SocketAddressLike, options?: OperationOptions): Operation<void> {
+  return withAddressOf(Op.bind, fd, address, options);
 }
 
 /**
- * Accepts connections until it is stopped, with one submission. With `direct: true` they become registered files.
+ * Makes a socket accept connections.
  *
- * Run it with `ring.multishot()`. Since Linux 5.19.
+ * Errors are those of listen(2), `EADDRINUSE` for a port that another socket listens on. Since Linux 6.11.
  *
- * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_multishot_accept.3.html io_uring_prep_multishot_accept(3)}
+ * @param backlog connections that may wait to be accepted. Default 511; net.core.somaxconn is the most
+ * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_listen.3.html io_uring_prep_listen(3)}
  * @example
- * ```ts no-run
- * import { Ring, acceptMultishot } from 'uring';
+ * ```ts
+ * import { Ring, bind, listen, socket } from 'uring';
  *
  * await using ring = new Ring();
- * for await (const socket of ring.multishot(acceptMultishot(listeningFd))) serve(socket);
+ * const fd = await ring.exec(socket('IPv4', 'stream'));
+ * await ring.exec(bind(fd, { address: '127.0.0.1', port: 0 }));
+ * await ring.exec(listen(fd, 128));
  * ```
  */
-export function acceptMultishot(
-  fd: Fd,
-  options: AcceptOptions & { direct: true },
-): Operation<FixedFile, 'multishot'>;
-export function acceptMultishot(fd: Fd, options?: AcceptOptions): Operation<number, 'multishot'>;
-export function acceptMultishot(
-  fd: Fd,
-  options?: AcceptOptions & { direct?: true },
-): Operation<number, 'multishot'> | Operation<FixedFile, 'multishot'> {
-  const operation = acceptOn(fd, options);
-  operation.priority(ACCEPT_MULTISHOT);
-  operation.isMultishot = true;
-  return operation as Operation<number, 'multishot'>;
-}
-
-export interface TransferOptions extends OperationOptions {
-  /** `MSG_*` flags, see recv(2) and send(2). */
-  messageFlags?: number;
-}
-
-function checkMessageFlags(options: TransferOptions | undefined): number {
-  return checkInteger('options.messageFlags', options?.messageFlags ?? 0, 0, 0x7fff_ffff);
+export function listen(fd: Fd, backlog = BACKLOG, options?: OperationOptions): Operation<void> {
+  const operation = new Operation<void>(Op.listen, options).on('fd', fd);
+  operation.length = checkInteger('backlog', backlog, 0, 0x7fff_ffff);
+  operation.decode = nothing;
+  return operation;
 }
 
 /**
- * Receives from a socket, into a buffer or into one that the kernel takes from a buffer ring when data arrives.
+ * Connects a socket, also one that does not block: the operation completes when the connection is there. A datagram
+ * socket gets the address it sends to.
  *
- * Results in the number of bytes, where 0 is the end of the stream; with a buffer ring in a lease (or null at the
- * end). Errors are those of recv(2), and `ENOBUFS` when every buffer of the ring is lent. Since Linux 5.6 (buffer
- * rings 5.19).
+ * Errors are those of connect(2), `ECONNREFUSED` when nobody listens there, with the `address` and `port`. Since Linux
+ * 5.5.
  *
- * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_recv.3.html io_uring_prep_recv(3)}
+ * @param address `{ address, port }`, `{ path }` or `{ bytes }`, see {@link SocketAddressLike}; no host names
+ * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_connect.3.html io_uring_prep_connect(3)}
  * @example
- * ```ts no-run
- * import { Ring, recv } from 'uring';
+ * ```ts
+ * import { Ring, connect, socket } from 'uring';
  *
  * await using ring = new Ring();
- * const bytes = await ring.exec(recv(socket, ring.alloc(4096)));
+ * const fd = await ring.exec(socket('IPv4', 'stream'));
+ * const connected = ring.exec(connect(fd, { address: '127.0.0.1', port: 1 }));
+ * await connected.catch((error) => console.log(error.message)); // ECONNREFUSED: ... 127.0.0.1:1
  * ```
  */
-export function recv(fd: Fd, buffers: BufferRing, options?: TransferOptions): Operation<BufferLease | null>;
-export function recv(fd: Fd, buffer: Bytes, options?: TransferOptions): Operation<number>;
-export function recv(
-  fd: Fd,
-  into: Bytes | BufferRing,
-  options?: TransferOptions,
-): Operation<number> | Operation<BufferLease | null> {
-  if (into instanceof BufferRing) {
-    const operation = new Operation<BufferLease | null>(Op.recv, options).on('fd', fd);
-    operation.opFlags = checkMessageFlags(options);
-    operation.length = into.sizeBytes;
-    return takeFrom(operation, into);
-  }
-  const operation = new Operation<number>(Op.recv, options).on('fd', fd);
-  operation.opFlags = checkMessageFlags(options);
-  return operation.bytes(checkBytes('buffer', into, 'refused'), 'kernelWrites');
+export function connect(fd: Fd, address: SocketAddressLike, options?: OperationOptions): Operation<void> {
+  return withAddressOf(Op.connect, fd, address, options);
 }
 
 /**
- * Receives until the end of the stream, with one submission: each arrival takes a buffer from the ring.
+ * Ends one direction of a connection, or both. After `'write'` the peer reads the end of the stream; the socket stays
+ * open until it is closed.
  *
- * Run it with `ring.multishot()`, which yields a lease for each arrival, waits when every buffer is lent, and ends
- * with the stream. Since Linux 6.0.
+ * Errors are those of shutdown(2), `ENOTCONN` for a socket that is not connected. Since Linux 5.11.
  *
- * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_recv_multishot.3.html io_uring_prep_recv_multishot(3)}
+ * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_shutdown.3.html io_uring_prep_shutdown(3)}
  * @example
- * ```ts no-run
- * import { Ring, recvMultishot } from 'uring';
+ * ```ts
+ * import { Ring, shutdown, socket } from 'uring';
  *
  * await using ring = new Ring();
- * const buffers = ring.registrar.registerBufferRing({ entries: 256, sizeBytes: 4096 });
- * for await (const lease of ring.multishot(recvMultishot(socket, buffers))) {
- *   console.log(lease?.data.toString());
- *   lease?.release();
- * }
+ * const fd = await ring.exec(socket('IPv4', 'stream'));
+ * await ring.exec(shutdown(fd, 'both')).catch((error) => console.log(error.code)); // ENOTCONN
  * ```
  */
-export function recvMultishot(
-  fd: Fd,
-  buffers: BufferRing,
-  options?: TransferOptions,
-): Operation<BufferLease | null, 'multishot'> {
-  if (!(buffers instanceof BufferRing)) throw invalidType('buffers', 'a BufferRing of this ring', buffers);
-  const operation = new Operation<BufferLease | null, 'multishot'>(Op.recv, options).on('fd', fd);
-  operation.opFlags = checkMessageFlags(options);
-  operation.priority(RECV_MULTISHOT);
-  operation.isMultishot = true;
-  return takeFrom(operation, buffers);
-}
-
-/**
- * Sends on a socket. Memory of `ring.alloc()` is sent from directly, any other is copied first. An empty buffer
- * sends an empty datagram. A broken connection is the error `EPIPE`, never a signal.
- *
- * Results in the number of bytes taken, which may be fewer than given. Errors are those of send(2). Since Linux 5.6.
- *
- * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_send.3.html io_uring_prep_send(3)}
- * @example
- * ```ts no-run
- * import { Ring, send } from 'uring';
- *
- * await using ring = new Ring();
- * await ring.exec(send(socket, Buffer.from('hello')));
- * ```
- */
-export function send(fd: Fd, buffer: Bytes, options?: TransferOptions): Operation<number> {
-  const operation = new Operation<number>(Op.send, options).on('fd', fd);
-  operation.opFlags = checkMessageFlags(options) | MSG_NOSIGNAL;
-  return operation.bytes(checkBytes('buffer', buffer, 'allowed'), 'kernelReads');
+export function shutdown(fd: Fd, how: keyof typeof HOW, options?: OperationOptions): Operation<void> {
+  const operation = new Operation<void>(Op.shutdown, options).on('fd', fd);
+  if (typeof how !== 'string') throw invalidType('how', 'of type string', how);
+  if (!Object.hasOwn(HOW, how))
+    throw invalidValue('how', `is '${how}': it must be 'read', 'write' or 'both'`);
+  operation.length = HOW[how];
+  operation.decode = nothing;
+  return operation;
 }

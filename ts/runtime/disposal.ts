@@ -1,10 +1,8 @@
 import { closeSync } from 'node:fs';
-import { BufferLease } from '../buffer-ring.ts';
 import { FixedFile } from '../files.ts';
 import { SqeFlags } from '../flags.ts';
 import { Op, opInfo } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
-import type { Pipe } from '../ops/pipe.ts';
 import type { NativeRing } from '../platform/native.ts';
 
 const SOCK_DGRAM = 2;
@@ -17,17 +15,21 @@ export function isDatagram(native: NativeRing, operation: AnyOperation): boolean
 
 /** Gives up a result that nobody took: closes descriptors and slots (of a ring that is there), gives buffers back. */
 export function discard(native: NativeRing | undefined, operation: AnyOperation, result: unknown): void {
-  if (operation.opcode === Op.pipe) {
-    const { readFd, writeFd } = result as Pipe<number | FixedFile>;
-    for (const end of [readFd, writeFd]) {
-      if (typeof end === 'number') closeSync(end);
-      else native?.clearFile(end.handle);
+  for (const part of operation.traits?.parts?.(result) ?? [result]) {
+    if (part instanceof FixedFile) {
+      native?.clearFile(part.handle);
+    } else if (isDisposable(part)) {
+      part[Symbol.dispose]();
+    } else if (typeof part === 'number' && makesDescriptors(operation)) {
+      closeSync(part);
     }
-  } else if (result instanceof FixedFile) {
-    native?.clearFile(result.handle);
-  } else if (result instanceof BufferLease) {
-    result.release();
-  } else if (typeof result === 'number' && opInfo[operation.opcode]?.result === 'descriptor') {
-    closeSync(result);
   }
+}
+
+function makesDescriptors({ opcode }: AnyOperation): boolean {
+  return opcode === Op.pipe || opInfo[opcode]?.result === 'descriptor';
+}
+
+function isDisposable(value: unknown): value is Disposable {
+  return typeof value === 'object' && value !== null && Symbol.dispose in value;
 }

@@ -369,7 +369,15 @@ export class Engine {
       completion.result =
         operation.decode === undefined
           ? res
-          : operation.decode({ res, flags, generation, notification, staged, ring: this.#ring });
+          : operation.decode({
+              res,
+              flags,
+              generation,
+              notification,
+              staged,
+              extra: completion.extra,
+              ring: this.#ring,
+            });
     } catch (error) {
       completion.error = error as UringError;
       // The buffer that nobody gets to see goes back.
@@ -403,7 +411,8 @@ function copyOut(memory: Uint8Array, staged: Uint8Array, bytes: number): void {
 
 /** A stale handle shows only in the kernel's EBADF when the slot was emptied after submission. */
 function failure(operation: AnyOperation, res: number): UringError {
-  return systemError(res, operation.name, operation.path, operation.dest);
+  const error = systemError(res, operation.name, operation.path, operation.dest);
+  return operation.traits?.explain?.(error) ?? error;
 }
 
 function badOffset(offset: unknown): RangeError {

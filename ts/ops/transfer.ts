@@ -1,0 +1,95 @@
+// What sending and receiving have in common.
+import { BufferRing } from '../buffer-ring.ts';
+import { invalidType, invalidValue } from '../errors.ts';
+import type { PlacedBuffer } from '../memory/placed.ts';
+import type { StagedBlock } from '../memory/staging.ts';
+import type { Operation, OperationOptions, Payload } from '../operation.ts';
+import { checkBoolean, checkInteger } from '../validate.ts';
+import { BufferList } from './vectors.ts';
+
+/** IORING_RECVSEND_* and IORING_RECV_*, IORING_SEND_*, in `ioprio`. */
+export const POLL_FIRST: number = 1 << 0;
+export const RECV_MULTISHOT: number = 1 << 1;
+export const REPORT_USAGE: number = 1 << 3;
+export const BUNDLE: number = 1 << 4;
+export const VECTORIZED: number = 1 << 5;
+
+export interface TransferOptions extends OperationOptions {
+  /** `MessageFlags`, see recv(2) and send(2). */
+  messageFlags?: number;
+  /** Wait until the socket is ready before trying, which saves a try that is expected to fail. Since Linux 5.19. */
+  pollFirst?: boolean;
+}
+
+type AnyTransfer = Operation<never, 'single' | 'multishot'>;
+
+/** Takes over the options; `always` are flags of the message that are set in any case. */
+export function applyOptions(
+  operation: Pick<AnyTransfer, 'opFlags' | 'priority'>,
+  options: TransferOptions | undefined,
+  always: number,
+): void {
+  const flags = checkInteger('options.messageFlags', options?.messageFlags ?? 0, 0, 0x7fff_ffff);
+  operation.opFlags = flags | always;
+  if (options?.pollFirst !== undefined && checkBoolean('options.pollFirst', options.pollFirst)) {
+    operation.priority(POLL_FIRST);
+  }
+}
+
+/** A buffer ring that the kernel may take buffers from: full ones to send, empty ones to receive into. */
+export function checkBufferRing(name: string, buffers: unknown, use: 'send' | 'receive'): BufferRing {
+  if (!(buffers instanceof BufferRing)) throw invalidType(name, 'a BufferRing of this ring', buffers);
+  if (use === 'send' && buffers.provide !== 'manually') {
+    throw invalidValue(
+      name,
+      "holds buffers to receive into: register one with provide: 'manually' to send from",
+    );
+  }
+  if (use === 'receive' && buffers.provide === 'manually') {
+    throw invalidValue(name, 'holds buffers to be sent: register one that is provided automatically');
+  }
+  return buffers;
+}
+
+/** One buffer or a list of them, after the address to send to. */
+export class TransferPayload implements Payload {
+  readonly sizeBytes: number;
+  readonly #data: PlacedBuffer | BufferList;
+  readonly #address: Uint8Array | undefined;
+  /** Where the data starts in the block. */
+  readonly #start: number;
+
+  constructor(data: PlacedBuffer | BufferList, address?: Uint8Array) {
+    this.#data = data;
+    this.#address = address;
+    this.#start = address === undefined ? 0 : (address.byteLength + 7) & ~7;
+    this.sizeBytes = this.#start + data.sizeBytes;
+  }
+
+  write(block: StagedBlock, record: Int32Array, base: number, ring: unknown): void {
+    const address = this.#address;
+    if (address !== undefined) {
+      block.view.set(address);
+      record[base + 2] = block.offset;
+      record[base + 3] = block.handle;
+      record[base + 11] = address.byteLength;
+    }
+    const data = this.#data;
+    const isList = data instanceof BufferList;
+    record[base + 6] = isList ? data.count : data.sizeBytes;
+    // An empty datagram has no memory.
+    if (!isList && data.sizeBytes === 0) return;
+    const { offset, handle } = isList
+      ? data.write(block, this.#start, ring)
+      : data.place(block, this.#start, ring);
+    record[base + 4] = offset;
+    record[base + 5] = handle;
+  }
+
+  finish(block: StagedBlock, res: number, ring: unknown): void {
+    const data = this.#data;
+    if (data instanceof BufferList) data.bringBack(block, this.#start, res, ring);
+    // With MSG_TRUNC the result is the size of a datagram that did not fit.
+    else data.bringBack(block, this.#start, Math.min(res, data.sizeBytes), ring);
+  }
+}
