@@ -347,7 +347,11 @@ export function recvmsgMultishot(
   // The kernel writes nothing here, it only wants to know how much room there shall be in each buffer.
   operation.arguments(new MessagePayload({ nameBytes: ADDRESS_BYTES_MAX, controlBytes, list: undefined }));
   operation.takesFrom(ring);
-  operation.traits = { isEmpty: (message) => message === null || message.data.byteLength === 0 };
+  // An empty datagram has a sender or belongs to a datagram socket; the end of a stream neither.
+  operation.traits = {
+    isEmpty: (message) =>
+      message === null || (message.data.byteLength === 0 && message.address === undefined),
+  };
   operation.decode = (outcome) => {
     const lease = leaseOf(ring, outcome);
     return lease === null ? null : leasedMessage(lease, ADDRESS_BYTES_MAX, controlBytes);

@@ -53,10 +53,13 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
   readonly #whenIdle: (() => void)[] = [];
   #releasedWhenArmed = 0;
   #emptyStreak = 0;
+  /** Bytes that may still come, where the operation counts them. */
+  #left: number | undefined;
 
   constructor(owner: StreamOwner, operation: Operation<T, 'multishot'>) {
     this.#owner = owner;
     this.#operation = operation;
+    if (operation.traits?.countsBytes === true) this.#left = operation.fileIndex;
   }
 
   [Symbol.asyncIterator](): this {
@@ -120,11 +123,19 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     this.#parked = false;
     this.#releasedWhenArmed = this.#operation.buffers?.released ?? 0;
     try {
-      this.#owner.start(this.#operation, this, this);
+      this.#owner.start(this.#present(), this, this);
       this.#armed = true;
     } catch (error) {
       this.#finish(error as UringError);
     }
+  }
+
+  /** The operation as it is to be started now: the kernel counts from the start, again each time. */
+  #present(): Operation<T, 'multishot'> {
+    const operation = this.#operation;
+    if (this.#left === undefined || this.#left === operation.fileIndex) return operation;
+    const copy = Object.create(Object.getPrototypeOf(operation)) as Operation<T, 'multishot'>;
+    return Object.assign(copy, operation, { fileIndex: this.#left });
   }
 
   /** Asks the kernel to stop; the operation's own last completion says when it has. */
@@ -154,13 +165,23 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
         this.#finish(error);
         this.#cancel();
       }
-    } else if (this.#operation.buffers !== undefined && completion.res === 0) {
+    } else if (this.#isNothing(result as T, completion.res)) {
+      this.#owner.discard(this.#operation, result);
       this.#nothingReceived((completion.flags & CqeFlags.SOCK_NONEMPTY) !== 0);
     } else {
       this.#emptyStreak = 0;
+      if (this.#left !== undefined) this.#left = Math.max(0, this.#left - completion.res);
       this.#take(result as T, last);
     }
     if (last) for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+
+  /** Whether a completion brings nothing for the consumer, which is the end of a stream's data. */
+  #isNothing(result: T, res: number): boolean {
+    const { buffers, traits } = this.#operation;
+    if (buffers !== undefined && res === 0) return true;
+    // An empty datagram comes with an address, or tells that there was one.
+    return traits?.isEmpty?.(result) === true && !this.#owner.isDatagram(this.#operation);
   }
 
   #take(result: T, last: boolean): void {
@@ -173,8 +194,14 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     else waiter.resolve({ done: false, value: result });
     const isFull = this.#results.length >= WAITING_MAX;
     if (!last && isFull) this.#cancel();
-    else if (last && this.#operation.opcode === Op.timeout) this.#finish(undefined);
+    else if (last && this.#isOver()) this.#finish(undefined);
     else if (last && !isFull) this.#arm();
+  }
+
+  /** The last completion was its end, and no reason to start it again. */
+  #isOver(): boolean {
+    const { opcode, traits } = this.#operation;
+    return opcode === Op.timeout || traits?.endsByItself === true || this.#left === 0;
   }
 
   #nothingReceived(moreIsThere: boolean): void {
@@ -191,11 +218,15 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     if (error.code === 'ECANCELED' && stoppedByUs) {
       // The consumer was slow; `next` starts the operation again when everything has been taken.
       if (this.#results.length === 0) this.#arm();
-    } else if (error.code === 'ENOBUFS' && this.#operation.buffers !== undefined) {
+    } else if (error.code === 'ENOBUFS' && this.#waitsForBuffers()) {
       this.#park();
     } else {
       this.#finish(error);
     }
+  }
+
+  #waitsForBuffers(): boolean {
+    return this.#operation.buffers !== undefined && this.#operation.traits?.endsByItself !== true;
   }
 
   #park(): void {
