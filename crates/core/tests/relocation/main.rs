@@ -3,9 +3,14 @@
 mod admitted;
 #[path = "../common/mod.rs"]
 mod common;
+mod effects;
 mod fields;
 mod files;
+mod forms;
+mod groups;
 mod iovecs;
+mod lists;
 mod memory;
 mod property;
+mod raw;
 mod targets;
