@@ -2,7 +2,7 @@
 //!
 //! The way of an operation: a record in `shared`, checked and relocated by `relocate` with the table in `ops`,
 //! entered into `inflight`, pushed by `staging` to the `queues`, submitted and reaped by `ring`; what it names lives in
-//! `arenas`, `files` and `bufring`; `teardown` ends it all.
+//! `arenas`, `files` and `bufring`; `teardown` ends it all. `split` is the same on two threads.
 
 pub mod arenas;
 pub mod bufring;
@@ -28,6 +28,7 @@ mod ring_memory;
 pub mod setup;
 pub mod shared;
 pub mod shared_memory;
+pub mod split;
 mod staging;
 mod teardown;
 pub mod uapi;

@@ -34,6 +34,10 @@ pub enum List {
     Private(crate::raw::PrivateMemory),
 }
 
+// SAFETY: the pointers in it are addresses of arenas, which the operation pins, and of memory that the list itself owns;
+// neither has a thread that it belongs to.
+unsafe impl Send for List {}
+
 /// struct futex_waitv.
 #[repr(C)]
 pub struct FutexWait {

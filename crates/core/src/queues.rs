@@ -17,6 +17,10 @@ pub struct Queues {
     _memory: RingMemory,
 }
 
+// SAFETY: the pointers lead into `_memory`, which belongs to no thread; whoever has the queues is the only one on our side
+// to use them.
+unsafe impl Send for Queues {}
+
 impl Queues {
     /// `params` as the kernel has filled it, and the memory that it describes.
     pub fn new(memory: RingMemory, params: Params) -> Queues {

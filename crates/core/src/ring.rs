@@ -171,8 +171,14 @@ impl Ring {
     /// Submits what is prepared, without waiting, and collects what is finished. Answers how many records were
     /// taken. When the kernel is short of memory the rest stays queued, and the error says so.
     pub fn submit(&mut self) -> io::Result<u32> {
+        let taken = self.submit_only();
+        self.reap();
+        taken
+    }
+
+    /// As `submit`, but leaves what is finished where it is, unless it stands in the way.
+    pub(crate) fn submit_only(&mut self) -> io::Result<u32> {
         if let Some(errno) = self.broken {
-            self.reap();
             return Err(io::Error::from_raw_os_error(errno));
         }
         let mut taken = self.stage();
@@ -188,10 +194,7 @@ impl Ring {
                     self.reap();
                     continue;
                 }
-                Err(error) => {
-                    self.reap();
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
             let left = self.queues.submission.queued();
             // With SQPOLL the kernel's thread empties the queue in its own time.
@@ -215,13 +218,9 @@ impl Ring {
             match waited.and_then(|_| self.wake_thread()) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.reap();
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
-        self.reap();
         Ok(taken)
     }
 
@@ -240,6 +239,11 @@ impl Ring {
     /// Those of them that have left the kernel's queue.
     pub(crate) fn moved(&self) -> u32 {
         self.shared.unread() + self.local.len() as u32
+    }
+
+    /// There are completions of records that were refused, which the block does not have yet.
+    pub(crate) fn has_refused(&self) -> bool {
+        !self.local.is_empty()
     }
 
     /// Moves finished completions into the shared block, as far as it has room. Makes no system call.

@@ -8,6 +8,7 @@
 use crate::memory::Mapping;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const RECORD_WORDS: usize = 16;
 /// Words of a completion record: index, result, flags, extra.
@@ -170,14 +171,15 @@ impl Shared {
 
     #[inline]
     pub fn get(&self, word: Word) -> u32 {
-        // SAFETY: in bounds and aligned (word_pointer); any value is fine, and it is read once.
-        unsafe { self.word_pointer(word).read_volatile() }
+        // SAFETY: in bounds and aligned (word_pointer); any value is fine, and it is read once. Atomic, because the two
+        // halves of a split ring are on different threads; what orders their accesses is the ring's lock.
+        unsafe { AtomicU32::from_ptr(self.word_pointer(word)) }.load(Ordering::Relaxed)
     }
 
     #[inline]
     pub fn set(&self, word: Word, value: u32) {
         // SAFETY: as in `get`.
-        unsafe { self.word_pointer(word).write(value) }
+        unsafe { AtomicU32::from_ptr(self.word_pointer(word)) }.store(value, Ordering::Relaxed);
     }
 
     /// Records written and not taken yet. JavaScript owns the tail, so a nonsensical one is bounded here.
@@ -282,12 +284,13 @@ impl Shared {
             return None;
         }
         let head = self.get(Word::CqHead);
-        // SAFETY: the kind of record is looked at, and any bits are one.
+        // SAFETY: the kind of record is looked at, and any bits are one; volatile, because JavaScript that means harm may
+        // be writing there.
         let (words, extra) = unsafe {
             if self.is_large {
-                self.completion_place::<LargeRecordWords>(head).read()
+                self.completion_place::<LargeRecordWords>(head).read_volatile()
             } else {
-                (self.completion_place::<RecordWords>(head).read(), [0; 2])
+                (self.completion_place::<RecordWords>(head).read_volatile(), [0; 2])
             }
         };
         self.set(Word::CqHead, head.wrapping_add(1));

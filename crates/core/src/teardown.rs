@@ -110,10 +110,11 @@ impl Ring {
         loop {
             self.discard_unread();
             self.reap();
-            if self.shared.unread() > 0 {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            // Counts that make no sense are read for a while, not to the end.
+            if self.shared.unread() > 0 && !remaining.is_zero() {
                 continue;
             }
-            let remaining = deadline.saturating_duration_since(Instant::now());
             if self.in_flight() == 0 || remaining.is_zero() || !usable {
                 return self.in_flight() == 0;
             }
@@ -146,7 +147,7 @@ fn may_go_on<T>(result: io::Result<T>) -> bool {
     !result.is_err_and(|error| !is_busy(&error))
 }
 
-fn close_if_descriptor(completion: CompletionRecord) {
+pub(crate) fn close_if_descriptor(completion: CompletionRecord) {
     if completion.extra & EXTRA_IS_FD != 0 && completion.res >= 0 {
         // SAFETY: the descriptor was made for an operation whose completion nobody will ever read, so this is
         // its only owner.

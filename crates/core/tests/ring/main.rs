@@ -4,5 +4,6 @@ mod driver;
 mod queues;
 mod resize;
 mod setup;
+mod split;
 mod teardown;
 mod waiting;
