@@ -229,6 +229,13 @@ export type { CompletionCallback } from './runtime/engine.ts';
 export type { RingEvent } from './runtime/events.ts';
 export type { MultishotStream } from './runtime/multishot.ts';
 export type { SetupFlagOptions } from './setup-flags.ts';
+export {
+  CompletionHalf,
+  SplitCompletion,
+  type SplitOptions,
+  type SplitWaitOptions,
+  SubmissionHalf,
+} from './split.ts';
 export { BigIntStats, Stats, StatxAttributes, type StatxFields, StatxMask } from './stats.ts';
 export type { ChainOptions, SubmissionQueue } from './submission-queue.ts';
 export type { Time } from './timespec.ts';

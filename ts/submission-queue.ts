@@ -1,6 +1,7 @@
 import { invalidType, outOfRange } from './errors.ts';
 import { SqeFlags } from './flags.ts';
 import { type AnyOperation, checkSqeFlags, Operation } from './operation.ts';
+import type { NativeSubmission } from './platform/native.ts';
 import type { Engine } from './runtime/engine.ts';
 import { checkOptions } from './validate.ts';
 
@@ -37,11 +38,11 @@ export interface HalfOwner {
  * ```
  */
 export class SubmissionQueue {
-  readonly #engine: Engine;
+  readonly #engine: Engine<NativeSubmission>;
   readonly #owner: HalfOwner;
 
   /** @internal */
-  constructor(engine: Engine, owner: HalfOwner) {
+  constructor(engine: Engine<NativeSubmission>, owner: HalfOwner) {
     this.#engine = engine;
     this.#owner = owner;
   }

@@ -78,3 +78,10 @@ export function checkTag(name: string, value: unknown): number | undefined {
 
 /** The largest 32-bit number without sign. */
 export const UINT32_MAX = 0xffff_ffff;
+
+/** How long to wait, if it is said: any number of milliseconds, Infinity too. */
+export function checkMilliseconds(name: string, value: unknown): void {
+  if (value === undefined) return;
+  if (typeof value !== 'number') throw invalidType(name, 'of type number', value);
+  if (!(value >= 0)) throw outOfRange(name, '>= 0', value);
+}

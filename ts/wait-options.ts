@@ -1,6 +1,6 @@
 import { invalidType, invalidValue, outOfRange, UringError } from './errors.ts';
 import { FEATURES } from './flags.ts';
-import { checkOptions } from './validate.ts';
+import { checkMilliseconds, checkOptions } from './validate.ts';
 
 /** How long `submitAndWait` waits. */
 export interface WaitOptions {
@@ -37,10 +37,4 @@ export function checkWait(options: WaitOptions, features: number): boolean {
     throw new UringError('ERR_URING_UNSUPPORTED_FEATURE', message);
   }
   return timeoutMs !== undefined || deadlineNs !== undefined;
-}
-
-function checkMilliseconds(name: string, value: unknown): void {
-  if (value === undefined) return;
-  if (typeof value !== 'number') throw invalidType(name, 'of type number', value);
-  if (!(value >= 0)) throw outOfRange(name, '>= 0', value);
 }

@@ -1,4 +1,4 @@
-import type { NativeRing } from '../platform/native.ts';
+import type { NativeMemory } from '../platform/native.ts';
 import { createArena, viewOf } from './arena.ts';
 
 /** Arenas that small buffers are cut from. */
@@ -20,12 +20,12 @@ function alignment(sizeBytes: number): number {
  * Buffer cut from an arena has been collected (and no operation in flight names it).
  */
 export class Allocator {
-  readonly #native: NativeRing;
+  readonly #native: NativeMemory;
   readonly #ring: unknown;
   #arena: ArrayBuffer | undefined;
   #used = 0;
 
-  constructor(native: NativeRing, ring: unknown) {
+  constructor(native: NativeMemory, ring: unknown) {
     this.#native = native;
     this.#ring = ring;
   }

@@ -1,5 +1,5 @@
 import { systemError } from '../errors.ts';
-import type { NativeRing } from '../platform/native.ts';
+import type { NativeMemory } from '../platform/native.ts';
 
 /** What an ArrayBuffer over an arena is known by; the ring is compared by identity. */
 export interface Arena {
@@ -73,7 +73,7 @@ export function labelArena(memory: ArrayBuffer, arena: Arena): void {
 
 /** A new arena of its own. */
 export function createArena(
-  native: NativeRing,
+  native: NativeMemory,
   ring: unknown,
   sizeBytes: number,
   register: boolean,

@@ -1,4 +1,4 @@
-import type { NativeRing } from '../platform/native.ts';
+import type { NativeMemory } from '../platform/native.ts';
 import { arenaOf, createArena, viewOf } from './arena.ts';
 
 /** Blocks up to this size are cut from common arenas, larger ones have an arena each. */
@@ -32,14 +32,14 @@ export const NO_BLOCK: StagedBlock = new StagedBlock(0, 0, Buffer.alloc(0), 0);
  * out of it after the kernel has written them (principle 1). Blocks have power-of-two sizes and are reused.
  */
 export class Staging {
-  readonly #native: NativeRing;
+  readonly #native: NativeMemory;
   readonly #ring: unknown;
   readonly #free: StagedBlock[][] = [];
   #arena: ArrayBuffer | undefined;
   #used = 0;
   #keptBytes = 0;
 
-  constructor(native: NativeRing, ring: unknown) {
+  constructor(native: NativeMemory, ring: unknown) {
     this.#native = native;
     this.#ring = ring;
   }

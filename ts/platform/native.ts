@@ -108,13 +108,22 @@ export interface NativeSharedMemory extends NativeArena {
   readonly token: number;
 }
 
-/** The cold calls of `crates/binding/src/lib.rs`; numbers below zero are negative errnos. */
-export interface NativeRing extends NativeRegistrar {
+/** Where memory comes from. */
+export interface NativeMemory {
+  alloc(sizeBytes: number, register: boolean): NativeArena | number;
+}
+
+/** What is needed to prepare and submit operations. */
+export interface NativeSubmission extends NativeMemory {
   shared(): ArrayBuffer;
+  hot(): Pick<HotFunctions, 'submit'>;
+}
+
+/** The cold calls of `crates/binding/src/lib.rs`; numbers below zero are negative errnos. */
+export interface NativeRing extends NativeRegistrar, NativeSubmission {
   hot(): HotFunctions;
   layout(): Layout | null;
   stats(): number[];
-  alloc(sizeBytes: number, register: boolean): NativeArena | number;
   createShared(sizeBytes: number): NativeSharedMemory | number;
   openShared(token: number): NativeSharedMemory | number;
   attach(deliver: (fatal: number) => void, closed: () => void): number;
@@ -126,6 +135,30 @@ export interface NativeRing extends NativeRegistrar {
   registerRingFd(): number;
   unregisterRingFd(): number;
   socketType(fd: number): number;
+}
+
+/** The calls of `crates/binding/src/split.rs` for the half of a ring that submits. */
+export interface NativeSubmissionHalf extends NativeMemory {
+  token(): number;
+  layout(): Layout | null;
+  shared(): ArrayBuffer;
+  userData(): ArrayBuffer;
+  freed(): ArrayBuffer;
+  submit(): number;
+  reclaim(): number;
+  close(): void;
+  isOpen(): boolean;
+}
+
+/** The calls of `crates/binding/src/split.rs` for the half that takes completions. */
+export interface NativeCompletionHalf {
+  cqEntries(): number;
+  block(): ArrayBuffer;
+  take(): number;
+  ready(): number;
+  wait(want: number, timeoutMs: number): number;
+  close(): void;
+  isOpen(): boolean;
 }
 
 export interface OpenOptions {
@@ -146,6 +179,8 @@ export interface Native {
   sendMessage(fd: number, res: number, data: number): number;
   open(options: OpenOptions): NativeRing | number;
   unknownSetupFlags(asked: number): number;
+  openSplit(entries: number, cqEntries: number): NativeSubmissionHalf | number;
+  openCompletionHalf(token: number): NativeCompletionHalf | number;
 }
 
 let loaded: Native | undefined;

@@ -12,9 +12,9 @@ import {
 } from '../generated/abi.ts';
 import { Op } from '../generated/ops.ts';
 import { arenaIn } from '../memory/arena.ts';
-import { NO_BLOCK, Staging } from '../memory/staging.ts';
+import { NO_BLOCK, type StagedBlock, Staging } from '../memory/staging.ts';
 import { type AnyOperation, foreignRing, type Payload } from '../operation.ts';
-import type { HotFunctions, Layout, NativeRing } from '../platform/native.ts';
+import type { Layout, NativeRing, NativeSubmission } from '../platform/native.ts';
 import { means } from './cancel.ts';
 import { eventOf } from './events.ts';
 import { notRegistered, rejected, unsupported } from './rejects.ts';
@@ -38,9 +38,9 @@ const TWO_32 = 4_294_967_296;
  * Writes operations into the shared block and turns completion records back into results. One per ring; it knows
  * nothing of the event loop.
  */
-export class Engine {
-  readonly native: NativeRing;
-  readonly hot: HotFunctions;
+export class Engine<N extends NativeSubmission = NativeRing> {
+  readonly native: N;
+  readonly hot: ReturnType<N['hot']>;
   layout: Layout;
   readonly slots: Slots = new Slots();
   /** Completions of operations that were prepared by hand, found while delivering to callbacks. */
@@ -68,11 +68,11 @@ export class Engine {
   /** Power of two: a shift is cheaper than a product of unknown numbers. */
   #completionShift = 0;
 
-  constructor(ring: unknown, native: NativeRing, layout: Layout) {
+  constructor(ring: unknown, native: N, layout: Layout) {
     this.#ring = ring;
     this.native = native;
     this.layout = layout;
-    this.hot = native.hot();
+    this.hot = native.hot() as ReturnType<N['hot']>;
     this.rebind(layout);
     this.#staging = new Staging(native, ring);
     for (const opcode of layout.operations) this.#supported[opcode] = true;
@@ -225,13 +225,17 @@ export class Engine {
     if (target.sequence === sequence && target.operation !== undefined) target.userData = request.newUserData;
   }
 
+  /** The slot of the operation that was prepared last. */
+  get lastSlot(): Slot {
+    const at = (this.word(Word.sqTail) - 1) & (this.#entries - 1);
+    return this.slots.all[this.#records[at * RECORD_WORDS + 8] as number] as Slot;
+  }
+
   /** Takes the last `count` records back; nothing of them has reached Rust. */
   unprep(count: number): void {
     for (let taken = 0; taken < count; taken += 1) {
-      const tail = (this.word(Word.sqTail) - 1) | 0;
-      const base = (tail & (this.#entries - 1)) * RECORD_WORDS;
-      const slot = this.slots.all[this.#records[base + 8] as number] as Slot;
-      this.setWord(Word.sqTail, tail);
+      const slot = this.lastSlot;
+      this.setWord(Word.sqTail, (this.word(Word.sqTail) - 1) | 0);
       this.#renamed.delete(slot);
       this.#unstage(slot);
       this.slots.give(slot);
@@ -360,11 +364,7 @@ export class Engine {
     }
     const staged = slot.staged;
     try {
-      if (staged !== undefined && res > 0) {
-        if (operation.payload !== undefined) operation.payload.finish?.(staged, res, this.#ring);
-        else if (operation.access === 'kernelWrites')
-          copyOut(operation.memory as Uint8Array, staged.view, res);
-      }
+      if (staged !== undefined && res > 0) this.#bringBack(operation, staged, res);
       const generation = extra & EXTRA_LOW_MASK;
       completion.result =
         operation.decode === undefined
@@ -383,6 +383,25 @@ export class Engine {
       // The buffer that nobody gets to see goes back.
       if ((flags & CqeFlags.BUFFER) !== 0) operation.buffers?.giveUp(flags);
     }
+  }
+
+  /** Copies what the kernel has written into staging to where it belongs. */
+  #bringBack(operation: AnyOperation, staged: StagedBlock, res: number): void {
+    if (operation.payload !== undefined) operation.payload.finish?.(staged, res, this.#ring);
+    else if (operation.access === 'kernelWrites') copyOut(operation.memory as Uint8Array, staged.view, res);
+  }
+
+  /** Ends an operation whose last completion was taken elsewhere, with its result. */
+  retire(index: number, res: number): void {
+    const slot = this.slots.all[index];
+    if (slot?.operation === undefined) return;
+    try {
+      if (slot.staged !== undefined && res > 0) this.#bringBack(slot.operation, slot.staged, res);
+    } catch {
+      // The buffer was detached, and whoever took the completion has the result already: the bytes are lost.
+    }
+    this.#unstage(slot);
+    this.slots.give(slot);
   }
 
   /** Delivers everything that can be read; what was prepared by hand is kept for its reader. */

@@ -21,7 +21,12 @@ export type RingEvent =
 const TWO_32 = 4_294_967_296;
 
 /** @internal The event of a completion record: the low half of its number, and what `extra` says. */
-export function eventOf(ring: unknown, low: number, { res, flags }: Completion, extra: number): RingEvent {
+export function eventOf(
+  ring: unknown,
+  low: number,
+  { res, flags }: Pick<Completion, 'res' | 'flags'>,
+  extra: number,
+): RingEvent {
   const data = low >>> 0;
   if ((extra & EXTRA_IS_FILE_EVENT) !== 0) {
     return { type: 'file', data, file: FixedFile.filled(ring, res, extra & EXTRA_LOW_MASK) };

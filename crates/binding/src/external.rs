@@ -1,30 +1,37 @@
 //! Rust-owned memory as ArrayBuffers. The finalizer only drops JavaScript's share of the mapping: operations in
 //! flight hold their own (principle 1).
 
-use crate::state::State;
+use crate::{number_value, value};
+use napi::bindgen_prelude::{Env, JsValue, Object, Unknown};
 use napi::sys;
 use std::ffi::c_void;
-use std::rc::Weak;
 use std::sync::Arc;
+use uring_core::arenas::NewArena;
 use uring_core::memory::Mapping;
 
-/// JavaScript's share of a mapping, and the arena to give up with it.
+/// Offsets into an arena have 32 bits; half of that is the most that V8 gives an ArrayBuffer on every Node from 20 on.
+const ARENA_BYTES_MAX: f64 = 2_147_483_648.0;
+
+/// What gives up the arena with the last view of it.
+pub type Release = Box<dyn FnOnce()>;
+
+/// JavaScript's share of a mapping.
 struct Share {
     mapping: Arc<Mapping>,
-    arena: Option<(Weak<State>, u32)>,
+    release: Option<Release>,
 }
 
-/// An ArrayBuffer over the first `size_bytes` of a mapping. `arena` is released when JavaScript lets it go.
+/// An ArrayBuffer over the first `size_bytes` of a mapping. `release` is called when JavaScript lets it go.
 pub fn array_buffer(
     env: sys::napi_env,
     mapping: &Arc<Mapping>,
     size_bytes: usize,
-    arena: Option<(Weak<State>, u32)>,
+    release: Option<Release>,
 ) -> Option<sys::napi_value> {
     assert!(size_bytes <= mapping.size_bytes());
     let share = Box::into_raw(Box::new(Share {
         mapping: mapping.clone(),
-        arena,
+        release,
     }));
     let mut value = std::ptr::null_mut();
     // SAFETY: the memory stays mapped at least until `finalize` has dropped the share.
@@ -57,13 +64,49 @@ unsafe extern "C" fn finalize(env: sys::napi_env, _data: *mut c_void, share: *mu
         // posted with its memory. Nobody may be given those addresses.
         share.mapping.keep_addresses();
     }
-    if let Some((state, handle)) = &share.arena
-        && let Some(state) = state.upgrade()
-        && let Some(ring) = state.core.borrow_mut().as_mut()
-    {
+    if let Some(release) = share.release {
         // Finalizers run on a turn of the loop of their own, never inside one of our calls (docs/measured.md).
-        ring.release_arena(*handle);
+        release();
     }
+}
+
+/// A new arena as {handle, registered, memory}, or a negative errno. `release` makes what gives up a handle.
+pub fn new_arena<'env>(
+    env: &'env Env,
+    size_bytes: f64,
+    create: impl FnOnce(usize) -> Result<NewArena, i32>,
+    release: impl Fn(u32) -> Release,
+) -> napi::Result<Unknown<'env>> {
+    if !(1.0..=ARENA_BYTES_MAX).contains(&size_bytes) {
+        return number_value(env, -libc::EINVAL);
+    }
+    match create(size_bytes as usize) {
+        Ok(arena) => {
+            let registered = ("registered", u32::from(arena.registered));
+            arena_object(env, &arena, size_bytes as usize, registered, release)
+        }
+        Err(errno) => number_value(env, errno),
+    }
+}
+
+/// {handle, memory} of an arena, and something else of it.
+pub fn arena_object<'env>(
+    env: &'env Env,
+    arena: &NewArena,
+    size_bytes: usize,
+    extra: (&str, u32),
+    release: impl Fn(u32) -> Release,
+) -> napi::Result<Unknown<'env>> {
+    let handle = arena.handle;
+    let Some(memory) = array_buffer(env.raw(), &arena.mapping, size_bytes, Some(release(handle))) else {
+        release(handle)();
+        return value(env, None);
+    };
+    let mut object = Object::new(env)?;
+    object.set("handle", handle)?;
+    object.set(extra.0, extra.1)?;
+    object.set("memory", value(env, Some(memory))?)?;
+    Ok(object.to_unknown())
 }
 
 /// Whether the environment is in full use, and not at its end (terminated, exiting).

@@ -6,21 +6,19 @@ mod external;
 mod hot;
 pub mod registrar;
 pub mod setup;
-
 mod shared_memory;
+pub mod split;
 mod state;
 mod uv;
 
 use event_loop::EventLoop;
-use napi::bindgen_prelude::{Env, FromNapiValue, Function, JsValue, Object, Unknown};
+use external::Release;
+use napi::bindgen_prelude::{Env, FromNapiValue, Function, JsValue, Unknown};
 use napi_derive::napi;
 use state::State;
 use std::io;
 use std::rc::Rc;
 use uring_core::ring::Ring;
-
-/// Offsets into an arena have 32 bits; half of that is the most that V8 gives an ArrayBuffer on every Node from 20 on.
-const ARENA_BYTES_MAX: f64 = 2_147_483_648.0;
 
 pub(crate) fn failed(error: &io::Error) -> i32 {
     -error.raw_os_error().unwrap_or(libc::EIO)
@@ -38,6 +36,18 @@ impl NativeRing {
             Some(ring) => act(ring).map_err(|error| failed(&error)),
             None => Err(-libc::EBADF),
         }
+    }
+
+    /// What gives up an arena of this ring, as long as there is one.
+    pub(crate) fn release(&self, handle: u32) -> Release {
+        let state = Rc::downgrade(&self.state);
+        Box::new(move || {
+            if let Some(state) = state.upgrade()
+                && let Some(ring) = state.core.borrow_mut().as_mut()
+            {
+                ring.release_arena(handle);
+            }
+        })
     }
 
     pub(crate) fn number(&self, act: impl FnOnce(&mut Ring) -> io::Result<u32>) -> f64 {
@@ -98,47 +108,8 @@ impl NativeRing {
         size_bytes: f64,
         register: bool,
     ) -> napi::Result<Unknown<'env>> {
-        if !(1.0..=ARENA_BYTES_MAX).contains(&size_bytes) {
-            return number_value(env, -libc::EINVAL);
-        }
-        let arena = self.with(|ring| ring.create_arena(size_bytes as usize, register));
-        let arena = match arena {
-            Ok(arena) => arena,
-            Err(errno) => return number_value(env, errno),
-        };
-        self.arena_object(
-            env,
-            arena.handle,
-            &arena.mapping,
-            size_bytes as usize,
-            ("registered", arena.registered as u32),
-        )
-    }
-
-    pub(crate) fn arena_object<'env>(
-        &self,
-        env: &'env Env,
-        handle: u32,
-        mapping: &std::sync::Arc<uring_core::memory::Mapping>,
-        size_bytes: usize,
-        extra: (&str, u32),
-    ) -> napi::Result<Unknown<'env>> {
-        let owner = Some((Rc::downgrade(&self.state), handle));
-        let memory = match external::array_buffer(env.raw(), mapping, size_bytes, owner) {
-            Some(memory) => value(env, Some(memory))?,
-            None => {
-                let _ = self.with(|ring| {
-                    ring.release_arena(handle);
-                    Ok(())
-                });
-                return value(env, None);
-            }
-        };
-        let mut object = Object::new(env)?;
-        object.set("handle", handle)?;
-        object.set(extra.0, extra.1)?;
-        object.set("memory", memory)?;
-        Ok(object.to_unknown())
+        let create = |size_bytes| self.with(|ring| ring.create_arena(size_bytes, register));
+        external::new_arena(env, size_bytes, create, |handle| self.release(handle))
     }
 
     /// Ties the ring to the event loop; `deliver` is called when completions can be read, `closed` at the end.

@@ -1,6 +1,7 @@
 //! The calls behind `ring.registrar`: what a ring is told ahead of time. TypeScript has checked the arguments' types and
 //! ranges; answers below zero are negative errnos.
 
+use crate::external::arena_object;
 use crate::{NativeRing, failed, number_value, status_of};
 use napi::bindgen_prelude::{Env, Unknown};
 use napi_derive::napi;
@@ -89,7 +90,7 @@ impl NativeRing {
             Ok((group, arena)) => {
                 let total = shape.entries as usize * shape.size_bytes as usize;
                 let group = ("group", u32::from(group));
-                self.arena_object(env, arena.handle, &arena.mapping, total, group)
+                arena_object(env, &arena, total, group, |handle| self.release(handle))
             }
             Err(errno) => number_value(env, errno),
         }

@@ -85,35 +85,37 @@ fn flag_names(flags: u32) -> Vec<String> {
         .collect()
 }
 
+/// What JavaScript has to know of a ring.
+pub(crate) fn layout_of(ring: &Ring) -> Layout {
+    let [sq_offset, completions_offset, recycle_offset] = ring.shared().offsets();
+    let completion_words = if ring.shared().is_large() {
+        LARGE_COMPLETION_WORDS
+    } else {
+        COMPLETION_WORDS
+    };
+    Layout {
+        sq_entries: ring.shared().sq_capacity(),
+        cq_entries: ring.cq_entries(),
+        sq_offset,
+        completions_offset,
+        recycle_offset,
+        completions: ring.shared().cq_capacity(),
+        completion_words: completion_words as u32,
+        setup_flags: flag_names(ring.setup_flags()),
+        features: ring.features(),
+        operations: (0..=u8::MAX)
+            .filter(|op| ring.supports(*op))
+            .map(u32::from)
+            .collect(),
+        fd: ring.fd(),
+    }
+}
+
 #[napi]
 impl NativeRing {
     #[napi]
     pub fn layout(&self) -> Option<Layout> {
-        let layout = self.with(|ring| {
-            let [sq_offset, completions_offset, recycle_offset] = ring.shared().offsets();
-            let completion_words = if ring.shared().is_large() {
-                LARGE_COMPLETION_WORDS
-            } else {
-                COMPLETION_WORDS
-            };
-            Ok(Layout {
-                sq_entries: ring.shared().sq_capacity(),
-                cq_entries: ring.cq_entries(),
-                sq_offset,
-                completions_offset,
-                recycle_offset,
-                completions: ring.shared().cq_capacity(),
-                completion_words: completion_words as u32,
-                setup_flags: flag_names(ring.setup_flags()),
-                features: ring.features(),
-                operations: (0..=u8::MAX)
-                    .filter(|op| ring.supports(*op))
-                    .map(u32::from)
-                    .collect(),
-                fd: ring.fd(),
-            })
-        });
-        layout.ok()
+        self.with(|ring| Ok(layout_of(ring))).ok()
     }
 
     /// Starts a ring that was opened disabled.

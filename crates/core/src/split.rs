@@ -255,19 +255,17 @@ impl Split {
     ) -> io::Result<u32> {
         let deadline = limit.map(|limit| Instant::now() + limit);
         loop {
+            // Asked without the lock: it looks into JavaScript's engine.
+            let goes_on = may_go_on();
             let left = deadline.map_or(WAIT_SLICE, |at| at.saturating_duration_since(Instant::now()));
             let mut inner = self.lock();
             let ready = inner.ready();
-            if ready >= want || left.is_zero() {
-                return Ok(ready);
-            }
             let is_over = !inner.can_submit && inner.in_flight() == 0;
-            if is_over || !may_go_on() {
-                return if is_over && ready == 0 {
-                    Err(closed())
-                } else {
-                    Ok(ready)
-                };
+            if ready == 0 && is_over {
+                return Err(closed());
+            }
+            if ready >= want || is_over || left.is_zero() || !goes_on {
+                return Ok(ready);
             }
             let slice = if inner.can_submit {
                 WAIT_SLICE
