@@ -1,5 +1,5 @@
 import { systemError } from '../errors.ts';
-import type { NativeMemory } from '../platform/native.ts';
+import type { NativeMemory, NativeRing } from '../platform/native.ts';
 
 /** What an ArrayBuffer over an arena is known by; the ring is compared by identity. */
 export interface Arena {

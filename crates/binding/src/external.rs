@@ -10,7 +10,7 @@ use uring_core::arenas::NewArena;
 use uring_core::memory::Mapping;
 
 /// Offsets into an arena have 32 bits; half of that is the most that V8 gives an ArrayBuffer on every Node from 20 on.
-const ARENA_BYTES_MAX: f64 = 2_147_483_648.0;
+pub const ARENA_BYTES_MAX: f64 = 2_147_483_648.0;
 
 /// What gives up the arena with the last view of it.
 pub type Release = Box<dyn FnOnce()>;

@@ -1,6 +1,7 @@
 //! Memory that several rings of the process name. TypeScript has checked the arguments' types and ranges.
 
-use crate::{ARENA_BYTES_MAX, NativeRing, number_value};
+use crate::external::{ARENA_BYTES_MAX, arena_object};
+use crate::{NativeRing, number_value};
 use napi::bindgen_prelude::{Env, JsValue, Object, Unknown};
 use napi_derive::napi;
 use uring_core::arenas::NewArena;
@@ -36,7 +37,7 @@ impl NativeRing {
         token: f64,
     ) -> napi::Result<Unknown<'env>> {
         let registered = ("registered", u32::from(arena.registered));
-        let made = self.arena_object(env, arena.handle, &arena.mapping, size_bytes, registered)?;
+        let made = arena_object(env, arena, size_bytes, registered, |handle| self.release(handle))?;
         let mut object = Object::from_raw(env.raw(), made.raw());
         object.set("token", token)?;
         Ok(object.to_unknown())
