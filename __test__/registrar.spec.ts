@@ -2,6 +2,7 @@ import { closeSync, readSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
+import * as uring from 'uring';
 import { nop, openat, probe, Ring, read, SqeFlags, sendMessage, timeout } from 'uring';
 import { assertUsable, fifo, file, pattern, waitFor } from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
@@ -311,6 +312,32 @@ test('probe tells what this kernel has', async (t) => {
     t.throws(() => ring.supports(wrong('toString')), { code: 'ERR_INVALID_ARG_VALUE' });
   });
   t.is(new Set(kernel.registrations).size, kernel.registrations.length);
+});
+
+test('every registration stands where its table says', async (t) => {
+  const path = new URL('generated/registrations.js', import.meta.resolve('uring')).href;
+  const { registrations } = (await import(path)) as {
+    registrations: Record<string, { number: number; method: string }>;
+  };
+  await withRing({}, (ring) => {
+    const owners: Record<string, object> = {
+      Ring: ring,
+      Registrar: ring.registrar,
+      FileTable: ring.registrar.registerFiles(),
+      BufferRing: ring.registrar.registerBufferRing({ entries: 1 }),
+    };
+    for (const [name, { method }] of Object.entries(registrations)) {
+      const [owner = '', member] = (method.split(' ')[0] ?? '').split('.');
+      if (owner === 'RingOptions') continue;
+      const found =
+        member === undefined
+          ? (uring as Record<string, unknown>)[owner]
+          : Reflect.get(owners[owner] ?? {}, member);
+      t.is(typeof found, 'function', `${name}: ${method}`);
+    }
+  });
+  const numbers = Object.values(registrations).map(({ number }) => number);
+  t.deepEqual(numbers, [...numbers.keys()]);
 });
 
 test('arguments of registrations are checked', async (t) => {

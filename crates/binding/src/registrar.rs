@@ -6,10 +6,14 @@ use crate::{NativeRing, failed, number_value, status_of};
 use napi::bindgen_prelude::{Env, Unknown};
 use napi_derive::napi;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 use uring_core::bufring::RingOptions;
 use uring_core::register::{Napi, NapiTracking, Restrictions};
 use uring_core::registrations::CancelTarget;
+
+/// Longest wait that is told apart from an endless one: about 11 days, in milliseconds.
+const TIMEOUT_MS_MAX: f64 = 1e9;
 
 #[napi(object)]
 pub struct BufferRingShape {
@@ -199,6 +203,9 @@ impl NativeRing {
     /// Shares a registered arena of another ring of this thread; answers its handle here.
     #[napi]
     pub fn share_arena(&self, source: &NativeRing, handle: u32) -> f64 {
+        if Rc::ptr_eq(&self.state, &source.state) {
+            return f64::from(-libc::EINVAL);
+        }
         let shared = source.with(|source| {
             self.with(|ring| ring.share_arena(source, handle))
                 .map_err(|errno| io::Error::from_raw_os_error(-errno))
@@ -268,7 +275,8 @@ impl NativeRing {
             flags: target.flags,
             opcode: target.opcode as u8,
         };
-        let limit = (timeout_ms >= 0.0).then(|| Duration::from_secs_f64(timeout_ms / 1000.0));
+        let limit =
+            (timeout_ms >= 0.0).then(|| Duration::from_secs_f64(timeout_ms.min(TIMEOUT_MS_MAX) / 1000.0));
         self.number(|ring| ring.sync_cancel(&wanted, limit))
     }
 

@@ -125,6 +125,30 @@ fn registrations_module() -> String {
     out
 }
 
+fn registrations_page() -> String {
+    let mut out = String::from(
+        "# Registrations\n\nWhat io_uring_register(2) can be asked, and where it stands in this package. Written by \
+         `crates/core/tests/generated.rs`\nfrom the table in `crates/core/src/register/opcode.rs`; do not edit.\n\n\
+         | Number | Registration | Since Linux | Here |\n| ---: | --- | --- | --- |\n",
+    );
+    for one in REGISTRATIONS {
+        let (method, note) = match one.method.split_once(" (as ") {
+            Some((method, other)) => (method, format!(", as `{}`", other.trim_end_matches(')'))),
+            None => (one.method, String::new()),
+        };
+        writeln!(
+            out,
+            "| {} | `{}` | {} | `{method}`{note} |",
+            one.number, one.name, one.kernel
+        )
+        .unwrap();
+    }
+    out.push_str(
+        "\n`Registrar` is `ring.registrar`. `registerZeroCopyReceive` always refuses, and says what would be needed.\n",
+    );
+    out
+}
+
 #[test]
 fn the_typescript_tables_are_what_the_rust_tables_say() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../ts/generated");
@@ -132,6 +156,7 @@ fn the_typescript_tables_are_what_the_rust_tables_say() {
         ("ops.ts", ops_module()),
         ("abi.ts", abi_module()),
         ("registrations.ts", registrations_module()),
+        ("../../docs/registrations.md", registrations_page()),
     ] {
         let path = folder.join(name);
         if std::env::var_os("URING_UPDATE").is_some() {
