@@ -88,6 +88,9 @@ class FakeNative implements Pick<NativeRing, Used> {
 export class FakeRing {
   readonly file: File;
   readonly buffers: Buffers;
+  /** The same group again, as one to send from. */
+  readonly outgoing: Buffers;
+  readonly setupFlags: readonly string[] = ['CQE32'];
   /** The operation in flight; its user data is `'earlier'`. */
   readonly earlier: AnyOperation;
   readonly earlierWords: string;
@@ -109,6 +112,9 @@ export class FakeRing {
       forget: () => {},
     };
     this.buffers = new BufferRing(this, owner, POOL);
+    const again = { registerGroup: () => ({ handle: 3, group: GROUP, memory: new ArrayBuffer(0) }) };
+    const sender = { ...owner, native: again as unknown as NativeRing };
+    this.outgoing = new BufferRing(this, sender, { ...POOL, provide: 'manually' });
     const { ours, kernels } = SETUP.files;
     this.file = new FileTable(this, owner, { slots: ours, kernelSlots: kernels }).set(FILE_SLOT, 0);
     this.earlier = earlier;

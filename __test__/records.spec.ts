@@ -30,6 +30,7 @@ import {
 } from 'uring';
 import { entry, FakeRing, type GoldenRecord, type RecordCase, SETUP } from './_records.ts';
 import { fileCases } from './records/files.ts';
+import { socketCases as socketOperations } from './records/sockets.ts';
 
 const { ASYNC, DRAIN, FIXED_FILE, HARDLINK, LINK } = SqeFlags;
 const TWO_32 = 2 ** 32;
@@ -172,7 +173,16 @@ const pollTimeCases: readonly RecordCase[] = [
   ['timeoutMultishot without an end', () => timeoutMultishot(0.000_001)],
 ];
 
-const cases = [ringCases, readCases, writeCases, pathCases, socketCases, pollTimeCases, fileCases].flat();
+const cases = [
+  ringCases,
+  readCases,
+  writeCases,
+  pathCases,
+  socketCases,
+  pollTimeCases,
+  fileCases,
+  socketOperations,
+].flat();
 
 const encoded = async ([title, make, flags = 0]: RecordCase): Promise<GoldenRecord> => {
   const ring = await FakeRing.open();

@@ -24,10 +24,10 @@ function command<T, K extends 'single' | 'multishot' = 'single'>(
   return operation;
 }
 
-/** A command that this kernel does not know, or that the file does not take: both are EOPNOTSUPP. */
+/** A command that this kernel does not know, or that the file does not take: both EOPNOTSUPP, in Node's words ENOTSUP. */
 function since(name: string, kernel: string): (error: UringError) => UringError {
   return (error) => {
-    if (error.code !== 'EOPNOTSUPP') return error;
+    if (error.code !== 'ENOTSUP') return error;
     const message = `this kernel does not have ${name} (it needs Linux ${kernel} or later), or this is no IP socket`;
     return new UringError('ERR_URING_UNSUPPORTED_OP', message);
   };
@@ -35,7 +35,7 @@ function since(name: string, kernel: string): (error: UringError) => UringError 
 
 /** The kernel has these commands for protocols with an ioctl only (io_uring/cmd_net.c). */
 function noQueue(error: UringError): UringError {
-  if (error.code === 'EOPNOTSUPP')
+  if (error.code === 'ENOTSUP')
     error.message += '; queues of TCP, UDP and raw sockets can be asked (since Linux 6.7)';
   return error;
 }
@@ -44,7 +44,7 @@ function noQueue(error: UringError): UringError {
  * How many bytes have arrived on a TCP socket and wait to be received (`SIOCINQ`, `FIONREAD`). On a UDP socket, the
  * size of the next datagram.
  *
- * Errors: `EOPNOTSUPP` for Unix sockets, `EINVAL` for a listening socket. Since Linux 6.7.
+ * Errors: `ENOTSUP` for Unix sockets, `EINVAL` for a listening socket. Since Linux 6.7.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/tcp.7.html tcp(7)}
  * @example
@@ -66,7 +66,7 @@ export function receiveQueueBytes(fd: Fd, options?: OperationOptions): Operation
  * How many bytes of a TCP socket are not acknowledged by the peer yet (`SIOCOUTQ`, `TIOCOUTQ`). On a UDP socket, the
  * memory of datagrams that have not left yet.
  *
- * Errors: `EOPNOTSUPP` for Unix sockets, `EINVAL` for a listening socket. Since Linux 6.7.
+ * Errors: `ENOTSUP` for Unix sockets, `EINVAL` for a listening socket. Since Linux 6.7.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/tcp.7.html tcp(7)}
  * @example

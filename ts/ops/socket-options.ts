@@ -87,9 +87,9 @@ function command<T>(code: number, name: string, fd: Fd, options: OperationOption
   return operation;
 }
 
-/** Answered for Unix sockets and for what is no socket (io_uring/cmd_net.c). */
+/** EOPNOTSUPP, which Node calls ENOTSUP: Unix sockets, and what is no socket (io_uring/cmd_net.c). */
 function explain(error: UringError): UringError {
-  if (error.code === 'EOPNOTSUPP') {
+  if (error.code === 'ENOTSUP') {
     error.message +=
       '; the kernel takes socket options through io_uring for TCP, UDP and raw sockets only (since Linux 6.7)';
   }
@@ -101,7 +101,7 @@ function explain(error: UringError): UringError {
  *
  * Results in the option's value: a number, a boolean, `{ on, seconds }` for `SO_LINGER`, milliseconds for a timeout.
  * By number, and with `sizeBytes` as room for it, it results in its bytes. Errors are those of getsockopt(2),
- * `ENOPROTOOPT` for an option that is unknown, `EOPNOTSUPP` for Unix sockets. Since Linux 6.7.
+ * `ENOPROTOOPT` for an option that is unknown, `ENOTSUP` for Unix sockets. Since Linux 6.7.
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_cmd.3.html io_uring_prep_cmd_sock(3)}
  * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html socket(7)}
@@ -185,7 +185,7 @@ function checkPlain({ level, option }: Chosen): void {
  *
  * By name the value has the option's type: a number, a boolean, a string, `{ on, seconds }` for `SO_LINGER`,
  * milliseconds for a timeout. By number it is a 32-bit number or bytes. Options whose value holds memory addresses
- * (socket filters, tables of netfilter) are refused. Errors are those of setsockopt(2), `EOPNOTSUPP` for Unix sockets.
+ * (socket filters, tables of netfilter) are refused. Errors are those of setsockopt(2), `ENOTSUP` for Unix sockets.
  * Since Linux 6.7.
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_cmd.3.html io_uring_prep_cmd_sock(3)}

@@ -47,7 +47,7 @@ function reports(
  *
  * Results in the number of bytes taken, with `reportUsage` in `{ bytes, copied }`. Completions read by hand come twice:
  * the result, and the notification that the memory is free (`completion.isNotification`). Errors are those of send(2),
- * and `EOPNOTSUPP` for sockets that only copy (Unix ones). Since Linux 6.0 (`reportUsage` 6.2, a list 6.17).
+ * and `ENOTSUP` for sockets that only copy (Unix ones). Since Linux 6.0 (`reportUsage` 6.2, a list 6.17).
  *
  * @param data memory to send from, or a list of up to 1024 of them
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_send_zc.3.html io_uring_prep_send_zc(3)}

@@ -20,7 +20,22 @@ pub enum Memory {
     Bytes(Vec<u8>),
     /// The second there, and the first right before.
     BytesBefore(Vec<u8>, Vec<u8>),
+    /// The second there, and the first right before, with padding to a multiple of 8.
+    BytesAfter(Vec<u8>, Vec<u8>),
+    /// Bytes that another field points at.
+    At(u64, Vec<u8>),
     Vectors(Vec<(u64, usize)>),
+    /// struct msghdr: where name and control messages are, and the buffers.
+    Message {
+        name: (u64, Vec<u8>),
+        control: (u64, Vec<u8>),
+        vectors: Vec<(u64, usize)>,
+    },
+}
+
+/// Low and high word of an address.
+pub fn pointer(address: u64) -> [u32; 2] {
+    [address as u32, (address >> 32) as u32]
 }
 
 pub struct Expected {

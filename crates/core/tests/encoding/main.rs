@@ -8,9 +8,11 @@ mod expected;
 mod file_ops;
 mod files;
 mod golden;
+mod messages;
 mod names;
 mod others;
 mod paths;
+mod sockets;
 
 use expected::{Expected, Memory};
 use golden::{Admitted, Golden};
@@ -40,6 +42,13 @@ fn all_expected(admitted: &Admitted) -> BTreeMap<&'static str, Expected> {
         file_ops::attributes(admitted),
         others::accepts(),
         others::transfers(admitted),
+        sockets::connections(admitted),
+        sockets::sends(admitted),
+        sockets::zero_copy(admitted),
+        sockets::receives(admitted),
+        messages::messages(admitted),
+        messages::received_messages(admitted),
+        messages::commands(admitted),
     ];
     let listed: Vec<_> = families.into_iter().flatten().collect();
     let count = listed.len();
@@ -75,31 +84,74 @@ fn what_reaches_the_kernel_is_what_the_io_uring_crate_builds() {
             "{}",
             record.title
         );
-        let memory = admitted.address();
-        match expected.memory {
-            Memory::Any => {}
-            Memory::Bytes(bytes) => {
-                // SAFETY: relocation answered this address, and `admitted` keeps the arena it lies in.
-                let found = unsafe { std::slice::from_raw_parts(memory as *const u8, bytes.len()) };
-                assert_eq!(found, bytes, "{}", record.title);
-            }
-            Memory::BytesBefore(before, bytes) => {
-                let all = [before.as_slice(), &bytes].concat();
-                let start = (memory - before.len() as u64) as *const u8;
-                // SAFETY: as above; the two stand in one block that the golden file has filled.
-                let found = unsafe { std::slice::from_raw_parts(start, all.len()) };
-                assert_eq!(found, all, "{}", record.title);
-            }
-            Memory::Vectors(vectors) => {
-                // SAFETY: the operation is in flight in `admitted`, which keeps the kernel's list of that length.
-                let found =
-                    unsafe { std::slice::from_raw_parts(memory as *const libc::iovec, vectors.len()) };
-                let found: Vec<_> = found
-                    .iter()
-                    .map(|entry| (entry.iov_base as u64, entry.iov_len))
-                    .collect();
-                assert_eq!(found, vectors, "{}", record.title);
-            }
+        check_memory(admitted.address(), expected.memory, &record.title);
+    }
+}
+
+/// What stands at an address of the operation.
+fn bytes_at(address: u64, size_bytes: usize) -> Vec<u8> {
+    // SAFETY: relocation answered this address, and `Admitted` keeps the arena it lies in; it is copied at once.
+    unsafe { std::slice::from_raw_parts(address as *const u8, size_bytes) }.to_vec()
+}
+
+fn vectors_at(address: u64, count: usize) -> Vec<(u64, usize)> {
+    if count == 0 {
+        return vec![];
+    }
+    // SAFETY: the operation is in flight in `Admitted`, which keeps the kernel's list of that length.
+    let found = unsafe { std::slice::from_raw_parts(address as *const libc::iovec, count) };
+    found
+        .iter()
+        .map(|entry| (entry.iov_base as u64, entry.iov_len))
+        .collect()
+}
+
+fn check_memory(address: u64, expected: Memory, title: &str) {
+    match expected {
+        Memory::Any => {}
+        Memory::Bytes(bytes) => assert_eq!(bytes_at(address, bytes.len()), bytes, "{title}"),
+        Memory::BytesAfter(mut before, bytes) => {
+            before.resize(before.len().next_multiple_of(8), 0);
+            let all = [before.as_slice(), &bytes].concat();
+            assert_eq!(bytes_at(address - before.len() as u64, all.len()), all, "{title}");
+        }
+        Memory::BytesBefore(before, bytes) => {
+            let all = [before.as_slice(), &bytes].concat();
+            assert_eq!(bytes_at(address - before.len() as u64, all.len()), all, "{title}");
+        }
+        Memory::At(address, bytes) => assert_eq!(bytes_at(address, bytes.len()), bytes, "{title}"),
+        Memory::Vectors(vectors) => assert_eq!(vectors_at(address, vectors.len()), vectors, "{title}"),
+        Memory::Message {
+            name,
+            control,
+            vectors,
+        } => {
+            // SAFETY: as in `vectors_at`, for the operation's header.
+            let header = unsafe { &*(address as *const libc::msghdr) };
+            let found = [
+                (header.msg_name as u64, header.msg_namelen as usize),
+                (header.msg_control as u64, header.msg_controllen as usize),
+            ];
+            assert_eq!(
+                found,
+                [(name.0, name.1.len()), (control.0, control.1.len())],
+                "{title}"
+            );
+            assert_eq!(bytes_at_or_none(name.0, name.1.len()), name.1, "{title}");
+            assert_eq!(bytes_at_or_none(control.0, control.1.len()), control.1, "{title}");
+            assert_eq!(header.msg_iovlen as usize, vectors.len(), "{title}");
+            assert_eq!(
+                vectors_at(header.msg_iov as u64, vectors.len()),
+                vectors,
+                "{title}"
+            );
         }
     }
+}
+
+fn bytes_at_or_none(address: u64, size_bytes: usize) -> Vec<u8> {
+    if address == 0 {
+        return vec![];
+    }
+    bytes_at(address, size_bytes)
 }
