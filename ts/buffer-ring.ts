@@ -2,6 +2,7 @@ import { invalidType, invalidValue, outOfRange, UringError } from './errors.ts';
 import { CQE_BUFFER_SHIFT, CqeFlags } from './flags.ts';
 import { labelArena } from './memory/arena.ts';
 import type { NativeRing } from './platform/native.ts';
+import { ProvidedBuffers } from './provided-buffers.ts';
 import { registrationError } from './registrar-options.ts';
 import { checkBoolean, checkInteger, checkPowerOfTwo } from './validate.ts';
 
@@ -41,9 +42,6 @@ export interface BufferRingOwner {
   forget(buffers: BufferRing): void;
 }
 
-/** @internal Continues a stream that waits for a buffer, or ends it with an error. */
-export type Starved = (error?: UringError) => void;
-
 /** How many buffers of a ring are where. */
 export interface BufferRingStatus {
   /** Buffers that the kernel has taken so far, modulo 65,536. */
@@ -72,21 +70,14 @@ export interface BufferRingStatus {
  * }
  * ```
  */
-export class BufferRing {
+export class BufferRing extends ProvidedBuffers {
   /** Number of the buffer group. */
   readonly group: number;
-  readonly entries: number;
-  readonly sizeBytes: number;
   /** Whether you provide the buffers, for sending, or the kernel has them all at first. */
   readonly provide: 'automatically' | 'manually';
   readonly incremental: boolean;
-  /** @internal */ readonly ring: unknown;
-  /** @internal Counts releases, so that a starved stream knows whether waiting makes sense. */ released = 0;
   readonly #owner: BufferRingOwner;
   readonly #memory: ArrayBuffer;
-  /** Streams that wait for a buffer, those that have waited longest first. */
-  readonly #starved: Starved[] = [];
-  #sweepComing = false;
   #unregistered = false;
   /** Of an incremental ring: how far each buffer is used up, and its leases that are out. */
   readonly #used: Uint32Array | undefined;
@@ -96,15 +87,11 @@ export class BufferRing {
 
   /** @internal */
   constructor(ring: unknown, owner: BufferRingOwner, options: BufferRingOptions) {
-    this.entries = checkPowerOfTwo('options.entries', options.entries ?? 256, 1, ENTRIES_MAX);
-    this.sizeBytes = checkInteger('options.sizeBytes', options.sizeBytes ?? 4096, 1, TOTAL_BYTES_MAX);
-    if (this.entries * this.sizeBytes > TOTAL_BYTES_MAX) {
-      throw outOfRange(
-        'options.entries * options.sizeBytes',
-        `<= ${TOTAL_BYTES_MAX}`,
-        this.entries * this.sizeBytes,
-      );
-    }
+    super(
+      ring,
+      checkPowerOfTwo('options.entries', options.entries ?? 256, 1, ENTRIES_MAX),
+      checkBufferSize(options),
+    );
     this.provide = checkProvide(options.provide ?? 'automatically');
     this.incremental = checkBoolean('options.incremental', options.incremental ?? false);
     const manual = this.provide === 'manually';
@@ -112,7 +99,6 @@ export class BufferRing {
     if (manual && this.incremental) {
       throw invalidValue('options.incremental', 'is for receiving: what you provide is sent as a whole');
     }
-    this.ring = ring;
     this.#owner = owner;
     const { entries, sizeBytes, incremental } = this;
     const made = owner.native.registerGroup({ entries, sizeBytes, manual, incremental, mmap });
@@ -127,9 +113,13 @@ export class BufferRing {
     labelArena(made.memory, { ring, handle: made.handle, registered: false });
   }
 
-  /** Buffers that are out: lent to you and not released. */
+  /** @internal */
+  protected get isGone(): boolean {
+    return this.#unregistered || this.#owner.isClosed;
+  }
+
   get lent(): number {
-    return this.#unregistered || this.#owner.isClosed ? 0 : this.#owner.native.lent(this.group);
+    return this.isGone ? 0 : this.#owner.native.lent(this.group);
   }
 
   /**
@@ -169,13 +159,7 @@ export class BufferRing {
   }
 
   #view(id: number, offset: number, sizeBytes: number): Buffer {
-    if (this.#memory.byteLength === 0) {
-      throw new UringError(
-        'ERR_URING_BUFFER_DETACHED',
-        'the memory of this buffer ring was detached (a byte stream does that to what it is given): copy what arrives',
-      );
-    }
-    return Buffer.from(this.#memory, id * this.sizeBytes + offset, sizeBytes);
+    return this.view(this.#memory, id * this.sizeBytes + offset, sizeBytes);
   }
 
   /**
@@ -225,46 +209,9 @@ export class BufferRing {
       this.#used[id] = 0;
     }
     this.released += 1;
-    if (this.#unregistered || this.#owner.isClosed) return;
+    if (this.isGone) return;
     this.#owner.recycle(this.group, id);
-    // One buffer feeds one stream; the others wait for the next, in their order.
-    this.#starved.shift()?.();
-    this.#sweepLater();
-  }
-
-  /**
-   * A stream that was continued may leave its buffer to others after all: at the end of its data, stopped meanwhile,
-   * or because somebody else has read the socket. No release follows then, so free buffers are looked for once what
-   * was continued has been submitted: the second turn of the loop is surely after that.
-   */
-  #sweepLater(): void {
-    if (this.#sweepComing || this.#starved.length === 0) return;
-    this.#sweepComing = true;
-    setImmediate(() => setImmediate(() => this.#sweep()));
-  }
-
-  #sweep(): void {
-    this.#sweepComing = false;
-    if (this.#unregistered || this.#owner.isClosed) return;
-    const served = this.#starved.splice(0, this.entries - this.lent);
-    for (const wake of served) wake();
-    if (served.length > 0) this.#sweepLater();
-  }
-
-  /** @internal No buffer will come back any more: ends the streams that wait for one. */
-  abandon(error?: UringError): void {
-    for (const wake of this.#starved.splice(0)) wake(error);
-  }
-
-  /** @internal */
-  whenReleased(wake: Starved): void {
-    this.#starved.push(wake);
-  }
-
-  /** @internal */
-  forget(wake: Starved): void {
-    const at = this.#starved.indexOf(wake);
-    if (at >= 0) this.#starved.splice(at, 1);
+    this.feedStarved();
   }
 
   /** @internal */
@@ -282,7 +229,7 @@ export class BufferRing {
    * @throws `EBUSY` while operations take buffers from it: cancel them first
    */
   unregister(): void {
-    if (this.#unregistered || this.#owner.isClosed) return;
+    if (this.isGone) return;
     const result = this.#owner.native.unregisterGroup(this.group);
     if (result < 0) throw registrationError(result);
     this.#unregistered = true;
@@ -294,6 +241,22 @@ export class BufferRing {
   [Symbol.dispose](): void {
     this.unregister();
   }
+}
+
+/** @internal The size of each buffer, when all of them together are not too large. */
+export function checkBufferSize({
+  entries = 256,
+  sizeBytes = 4096,
+}: {
+  entries?: number;
+  sizeBytes?: number;
+}): number {
+  checkInteger('options.sizeBytes', sizeBytes, 1, TOTAL_BYTES_MAX);
+  const total = entries * sizeBytes;
+  if (total > TOTAL_BYTES_MAX) {
+    throw outOfRange('options.entries * options.sizeBytes', `<= ${TOTAL_BYTES_MAX}`, total);
+  }
+  return sizeBytes;
 }
 
 function checkProvide(value: unknown): 'automatically' | 'manually' {
@@ -327,12 +290,12 @@ export class BufferLease {
   readonly data: Buffer;
   /** Number of the buffer in its group. */
   readonly id: number;
-  readonly #ring: BufferRing;
+  readonly #owner: ProvidedBuffers;
   #released = false;
 
   /** @internal */
-  constructor(ring: BufferRing, id: number, data: Buffer) {
-    this.#ring = ring;
+  constructor(owner: ProvidedBuffers, id: number, data: Buffer) {
+    this.#owner = owner;
     this.id = id;
     this.data = data;
   }
@@ -346,7 +309,7 @@ export class BufferLease {
   release(): void {
     this.#assertHeld();
     this.#released = true;
-    this.#ring.recycle(this.id);
+    this.#owner.recycle(this.id);
   }
 
   /**
@@ -358,7 +321,7 @@ export class BufferLease {
    */
   provide(lengthBytes: number): void {
     this.#assertHeld();
-    this.#ring.provideTaken(this.id, lengthBytes);
+    this.#owner.provideTaken(this.id, lengthBytes);
     this.#released = true;
   }
 

@@ -10,6 +10,7 @@ export type {
   SocketAddressLike,
   UnixSocketAddress,
 } from './address.ts';
+export { BufferGroup, type BufferGroupOptions } from './buffer-group.ts';
 export { BufferLease, BufferRing, type BufferRingOptions, type BufferRingStatus } from './buffer-ring.ts';
 export { Completion } from './completion.ts';
 export type { CompletionQueue } from './completion-queue.ts';
@@ -129,6 +130,7 @@ export {
   pollUpdate,
 } from './ops/poll.ts';
 export { type WaitIdType, type WaitInfo, type WaitidOptions, waitid } from './ops/process.ts';
+export { type ProvideBuffersOptions, provideBuffers, removeBuffers } from './ops/provided.ts';
 export { type RawField, type RawFields, type RawMemory, raw } from './ops/raw.ts';
 export {
   type IoPriority,
@@ -214,6 +216,7 @@ export type {
   SocketOptionValue,
 } from './option-values.ts';
 export { type KernelProbe, probe } from './probe.ts';
+export { ProvidedBuffers } from './provided-buffers.ts';
 export type { Registrar } from './registrar.ts';
 export type {
   EventfdOptions,

@@ -1,9 +1,9 @@
-import type { BufferRing } from './buffer-ring.ts';
 import { invalidType, outOfRange, UringError } from './errors.ts';
 import { FixedFile } from './files.ts';
 import { SQE_FLAGS_ALLOWED, SqeFlags } from './flags.ts';
 import { opInfo } from './generated/ops.ts';
 import type { StagedBlock } from './memory/staging.ts';
+import type { ProvidedBuffers } from './provided-buffers.ts';
 import { checkInteger, checkOptions } from './validate.ts';
 
 /** A file descriptor, or a registered file wherever a descriptor is taken. */
@@ -92,7 +92,7 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
   /** @internal */ payload: Payload | undefined = undefined;
   /** @internal */ target: CancelTarget | undefined = undefined;
   /** @internal What its target brings back from then on, if it succeeds. */ newUserData: unknown = undefined;
-  /** @internal */ buffers: BufferRing | undefined = undefined;
+  /** @internal */ buffers: ProvidedBuffers | undefined = undefined;
   /** @internal One of the above is there. */ hasArguments = false;
 
   /** @internal The ring that its registered files and buffers belong to, if it has any. */
@@ -174,7 +174,7 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
   }
 
   /** @internal */
-  takesFrom(buffers: BufferRing): void {
+  takesFrom(buffers: ProvidedBuffers): void {
     this.buffers = buffers;
     this.group |= buffers.group;
     this.head |= SqeFlags.BUFFER_SELECT << 8;

@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { BufferGroup, type BufferGroupOptions } from './buffer-group.ts';
 import type { Completion } from './completion.ts';
 import { CompletionQueue } from './completion-queue.ts';
 import { invalidType, invalidValue, systemError, UringError } from './errors.ts';
@@ -8,6 +9,7 @@ import { Allocator } from './memory/allocator.ts';
 import { SharedMemory } from './memory/shared-memory.ts';
 import { type AnyOperation, Operation } from './operation.ts';
 import type { NativeRing } from './platform/native.ts';
+import type { ProvidedBuffers } from './provided-buffers.ts';
 import { Registrar } from './registrar.ts';
 import { openRing, type RingOptions } from './ring-options.ts';
 import { namedStats, type RingStats } from './ring-stats.ts';
@@ -59,6 +61,7 @@ export class Ring {
   readonly #receiver: Receiver;
   readonly #allocator: Allocator;
   readonly #streamOwner: StreamOwner;
+  readonly #bufferGroups = new Set<ProvidedBuffers>();
   #closing: Promise<void> | undefined;
   #closed = false;
   #onClosed: () => void = () => {};
@@ -370,6 +373,24 @@ export class Ring {
     return this.#allocator.alloc(checkInteger('sizeBytes', sizeBytes, 1, ALLOC_BYTES_MAX));
   }
 
+  /** Makes provided buffers of the older kind, which need no registration. Since Linux 5.7. */
+  createBufferGroup(options: BufferGroupOptions = {}): BufferGroup {
+    this.assertOpen();
+    const isClosed = (): boolean => this.closed;
+    const owner = {
+      native: this.#native,
+      start: this.start.bind(this),
+      exec: this.exec.bind(this),
+      forget: (buffers: ProvidedBuffers) => this.#bufferGroups.delete(buffers),
+      get isClosed(): boolean {
+        return isClosed();
+      },
+    };
+    const buffers = new BufferGroup(this, owner, options);
+    this.#bufferGroups.add(buffers);
+    return buffers;
+  }
+
   /** New memory that other rings of the process can have too, also those of other threads: see {@link SharedMemory}. */
   allocShared(sizeBytes: number): SharedMemory {
     this.assertOpen();
@@ -408,7 +429,9 @@ export class Ring {
     forgotten.unregister(this);
     this.#receiver.end();
     this.#attached.failPending();
-    this.registrar.abandon(systemError(-ECANCELED, 'io_uring_enter'));
+    const canceled = systemError(-ECANCELED, 'io_uring_enter');
+    this.registrar.abandon(canceled);
+    for (const buffers of this.#bufferGroups) buffers.abandon(canceled);
     if (this.#tied()) {
       const gone = new Promise<void>((resolve) => {
         this.#onClosed = resolve;

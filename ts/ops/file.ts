@@ -1,11 +1,12 @@
 // Reading and writing open files, pipes, and whatever else has a descriptor.
-import { type BufferLease, BufferRing } from '../buffer-ring.ts';
-import { invalidType } from '../errors.ts';
+import type { BufferLease } from '../buffer-ring.ts';
 import { Op } from '../generated/ops.ts';
 import { type Bytes, checkBytes } from '../memory/bytes.ts';
 import { type Fd, Operation, type OperationOptions } from '../operation.ts';
+import { ProvidedBuffers } from '../provided-buffers.ts';
 import { type ReadWriteOptions, readWrite, type WriteOptions, writing } from './read-write-options.ts';
 import { takeFrom } from './results.ts';
+import { checkReceivingBuffers } from './transfer.ts';
 import { checkVectors, FixedVectorPayload, VectorPayload } from './vectors.ts';
 
 /**
@@ -31,17 +32,21 @@ import { checkVectors, FixedVectorPayload, VectorPayload } from './vectors.ts';
  * console.log(buffer.toString('utf8', 0, bytes));
  * ```
  */
-export function read(fd: Fd, buffers: BufferRing, options?: ReadWriteOptions): Operation<BufferLease | null>;
+export function read(
+  fd: Fd,
+  buffers: ProvidedBuffers,
+  options?: ReadWriteOptions,
+): Operation<BufferLease | null>;
 export function read(fd: Fd, buffer: Bytes, options?: ReadWriteOptions): Operation<number>;
 export function read(
   fd: Fd,
-  into: Bytes | BufferRing,
+  into: Bytes | ProvidedBuffers,
   options?: ReadWriteOptions,
 ): Operation<number> | Operation<BufferLease | null> {
-  if (into instanceof BufferRing) {
+  if (into instanceof ProvidedBuffers) {
     const operation = readWrite<BufferLease | null>(Op.read, fd, options);
     operation.length = into.sizeBytes;
-    return untilTheEnd(takeFrom(operation, into));
+    return untilTheEnd(takeFrom(operation, checkReceivingBuffers('buffers', into)));
   }
   return readWrite(Op.read, fd, options).bytes(checkBytes('buffer', into, 'refused'), 'kernelWrites');
 }
@@ -86,10 +91,10 @@ function untilTheEnd<T extends Operation<BufferLease | null, 'single' | 'multish
  */
 export function readMultishot(
   fd: Fd,
-  buffers: BufferRing,
+  buffers: ProvidedBuffers,
   options?: OperationOptions,
 ): Operation<BufferLease | null, 'multishot'> {
-  if (!(buffers instanceof BufferRing)) throw invalidType('buffers', 'a BufferRing of this ring', buffers);
+  checkReceivingBuffers('buffers', buffers);
   const operation = new Operation<BufferLease | null, 'multishot'>(Op.readMultishot, options).on('fd', fd);
   // The kernel takes the length from the buffers, and wants 0 here (io_uring/rw.c, io_read_mshot_prep).
   operation.offset = -1;

@@ -237,6 +237,8 @@ export function futexWaitv(
   if (waiters.length < 1 || waiters.length > WAITS_MAX) {
     throw outOfRange('waiters.length', `>= 1 and <= ${WAITS_MAX}`, waiters.length);
   }
+  // io_futexv_prep in io_uring/futex.c refuses -1 here.
+  operation.fd = 0;
   operation.arguments(new FutexList(waiters.map((waiter, at) => checkWaiter(`waiters[${at}]`, waiter))));
   operation.length = waiters.length;
   operation.successErrno = constants.errno.EAGAIN;

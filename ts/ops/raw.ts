@@ -1,5 +1,5 @@
 // Operations by number, for those that are newer than this package.
-import { invalidType, invalidValue, outOfRange } from '../errors.ts';
+import { detached, detachedBefore, invalidType, invalidValue, outOfRange } from '../errors.ts';
 import { opInfo } from '../generated/ops.ts';
 import { type Bytes, checkBytes } from '../memory/bytes.ts';
 import { PlacedBuffer } from '../memory/placed.ts';
@@ -99,6 +99,7 @@ class RawPayload implements Payload {
         record[word + 1] = Number(BigInt.asIntN(32, field >> 32n));
         continue;
       }
+      if (field.view.byteLength < field.sizeBytes) throw detachedBefore();
       block.view.writeUInt32LE(field.sizeBytes, at);
       block.view.writeUInt32LE(0, at + 4);
       // Rust copies it once more: what is behind an operation that nobody knows is seen by the kernel alone.
@@ -113,11 +114,12 @@ class RawPayload implements Payload {
 
   bringBack(block: StagedBlock): void {
     let at = 0;
-    for (const buffer of this.#blocks()) {
+    for (const { access, view, sizeBytes } of this.#blocks()) {
       const start = at + HEAD_BYTES;
-      if (buffer.access === 'kernelWrites')
-        buffer.view.set(block.view.subarray(start, start + buffer.sizeBytes));
-      at += blockBytes(buffer);
+      at = start + Math.ceil(sizeBytes / HEAD_BYTES) * HEAD_BYTES;
+      if (access === 'kernelReads') continue;
+      if (view.byteLength < sizeBytes) throw detached(sizeBytes);
+      view.set(block.view.subarray(start, start + sizeBytes));
     }
   }
 }

@@ -1,18 +1,19 @@
 // Receiving from sockets.
 import { type BufferLease, BufferRing } from '../buffer-ring.ts';
-import { invalidValue } from '../errors.ts';
+import { invalidType, invalidValue } from '../errors.ts';
 import { CQE_BUFFER_SHIFT, CqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import { type Bytes, checkBytes } from '../memory/bytes.ts';
 import { PlacedBuffer } from '../memory/placed.ts';
 import { MessageFlags } from '../message-flags.ts';
 import { type Fd, Operation, type Outcome, type Traits } from '../operation.ts';
+import { ProvidedBuffers } from '../provided-buffers.ts';
 import { checkBoolean, checkInteger } from '../validate.ts';
 import { leaseOf } from './results.ts';
 import {
   applyOptions,
   BUNDLE,
-  checkBufferRing,
+  checkReceivingBuffers,
   RECV_MULTISHOT,
   type TransferOptions,
   TransferPayload,
@@ -45,18 +46,20 @@ function receiveInto<K extends Kind>(
   buffers: unknown,
   options: ReceiveOptions | undefined,
 ): boolean {
-  const ring = checkBufferRing('buffers', buffers, 'receive');
+  const group = checkReceivingBuffers('buffers', buffers);
   applyOptions(operation, options, 0);
-  operation.takesFrom(ring);
+  operation.takesFrom(group);
   const bundle = options?.bundle !== undefined && checkBoolean('options.bundle', options.bundle);
   if (!bundle) {
-    operation.decode = (outcome) => leaseOf(ring, outcome);
+    operation.decode = (outcome) => leaseOf(group, outcome);
     return false;
   }
-  if (ring.incremental) throw invalidValue('buffers', 'is incremental: bundles take whole buffers');
+  if (!(group instanceof BufferRing))
+    throw invalidType('buffers', 'a BufferRing, to receive bundles', buffers);
+  if (group.incremental) throw invalidValue('buffers', 'is incremental: bundles take whole buffers');
   operation.priority(BUNDLE);
   operation.traits = manyLeases;
-  operation.decode = (outcome) => leasesOf(ring, outcome);
+  operation.decode = (outcome) => leasesOf(group, outcome);
   return true;
 }
 
@@ -90,12 +93,12 @@ export function recv(
 ): Operation<BufferLease[]>;
 export function recv(
   fd: Fd,
-  buffers: BufferRing,
+  buffers: ProvidedBuffers,
   options?: ReceiveOptions & { bundle?: false },
 ): Operation<BufferLease | null>;
 export function recv(fd: Fd, buffer: Bytes, options?: TransferOptions): Operation<number>;
-export function recv(fd: Fd, into: Bytes | BufferRing, options?: ReceiveOptions): unknown {
-  if (into instanceof BufferRing) {
+export function recv(fd: Fd, into: Bytes | ProvidedBuffers, options?: ReceiveOptions): unknown {
+  if (into instanceof ProvidedBuffers) {
     const operation = new Operation<unknown>(Op.recv, options).on('fd', fd);
     const isBundle = receiveInto(operation, into, options);
     operation.length = isBundle ? 0 : into.sizeBytes;
@@ -141,10 +144,10 @@ export function recvMultishot(
 ): Operation<BufferLease[], 'multishot'>;
 export function recvMultishot(
   fd: Fd,
-  buffers: BufferRing,
+  buffers: ProvidedBuffers,
   options?: ReceiveMultishotOptions & { bundle?: false },
 ): Operation<BufferLease | null, 'multishot'>;
-export function recvMultishot(fd: Fd, buffers: BufferRing, options?: ReceiveMultishotOptions): unknown {
+export function recvMultishot(fd: Fd, buffers: ProvidedBuffers, options?: ReceiveMultishotOptions): unknown {
   const operation = new Operation<unknown, 'multishot'>(Op.recv, options).on('fd', fd);
   receiveInto(operation, buffers, options);
   operation.priority(RECV_MULTISHOT);

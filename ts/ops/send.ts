@@ -10,7 +10,7 @@ import { type Fd, Operation } from '../operation.ts';
 import {
   applyOptions,
   BUNDLE,
-  checkBufferRing,
+  checkSendingBuffers,
   type TransferOptions,
   TransferPayload,
   VECTORIZED,
@@ -100,7 +100,7 @@ export function send(
       'is for data that is given: connect the socket to send from a buffer ring',
     );
   }
-  operation.takesFrom(checkBufferRing('data', data, 'send'));
+  operation.takesFrom(checkSendingBuffers('data', data));
   return operation;
 }
 
@@ -140,7 +140,7 @@ export function sendBundle(
   const operation = new Operation<number, 'multishot'>(Op.send, options).on('fd', fd);
   applyOptions(operation, options, MessageFlags.NOSIGNAL);
   operation.priority(BUNDLE);
-  operation.takesFrom(checkBufferRing('buffers', buffers, 'send'));
+  operation.takesFrom(checkSendingBuffers('buffers', buffers));
   operation.isMultishot = true;
   operation.traits = { endsByItself: true };
   return operation;

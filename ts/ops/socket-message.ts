@@ -7,7 +7,7 @@ import {
   type SocketAddressLike,
   withAddress,
 } from '../address.ts';
-import type { BufferLease, BufferRing } from '../buffer-ring.ts';
+import type { BufferLease } from '../buffer-ring.ts';
 import {
   CONTROL_BYTES_MAX,
   type ControlMessage,
@@ -22,9 +22,10 @@ import { type Bytes, checkBytes } from '../memory/bytes.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { MessageFlags } from '../message-flags.ts';
 import { type Fd, Operation, type Outcome, type Payload } from '../operation.ts';
+import type { ProvidedBuffers } from '../provided-buffers.ts';
 import { checkInteger } from '../validate.ts';
 import { leaseOf } from './results.ts';
-import { applyOptions, checkBufferRing, RECV_MULTISHOT, type TransferOptions } from './transfer.ts';
+import { applyOptions, checkReceivingBuffers, RECV_MULTISHOT, type TransferOptions } from './transfer.ts';
 import { BufferList, checkVectors } from './vectors.ts';
 
 /** The description that Rust makes a struct msghdr of: 12 words (crates/core/src/lists.rs). */
@@ -334,11 +335,11 @@ function leasedMessage(lease: BufferLease, nameBytes: number, controlBytes: numb
  */
 export function recvmsgMultishot(
   fd: Fd,
-  buffers: BufferRing,
+  buffers: ProvidedBuffers,
   options?: ReceiveMessageOptions,
 ): Operation<LeasedMessage | null, 'multishot'> {
   const operation = new Operation<LeasedMessage | null, 'multishot'>(Op.recvmsg, options).on('fd', fd);
-  const ring = checkBufferRing('buffers', buffers, 'receive');
+  const ring = checkReceivingBuffers('buffers', buffers);
   applyOptions(operation, options, MessageFlags.CMSG_CLOEXEC);
   const controlBytes = align(checkControlBytes(options));
   operation.priority(RECV_MULTISHOT);

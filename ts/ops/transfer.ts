@@ -4,6 +4,7 @@ import { invalidType, invalidValue } from '../errors.ts';
 import type { PlacedBuffer } from '../memory/placed.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import type { Operation, OperationOptions, Payload } from '../operation.ts';
+import { ProvidedBuffers } from '../provided-buffers.ts';
 import { checkBoolean, checkInteger } from '../validate.ts';
 import { BufferList } from './vectors.ts';
 
@@ -36,16 +37,21 @@ export function applyOptions(
   }
 }
 
-/** A buffer ring that the kernel may take buffers from: full ones to send, empty ones to receive into. */
-export function checkBufferRing(name: string, buffers: unknown, use: 'send' | 'receive'): BufferRing {
+/** A buffer ring that the kernel takes full buffers from. */
+export function checkSendingBuffers(name: string, buffers: unknown): BufferRing {
   if (!(buffers instanceof BufferRing)) throw invalidType(name, 'a BufferRing of this ring', buffers);
-  if (use === 'send' && buffers.provide !== 'manually') {
-    throw invalidValue(
-      name,
-      "holds buffers to receive into: register one with provide: 'manually' to send from",
-    );
-  }
-  if (use === 'receive' && buffers.provide === 'manually') {
+  if (buffers.provide === 'manually') return buffers;
+  throw invalidValue(
+    name,
+    "holds buffers to receive into: register one with provide: 'manually' to send from",
+  );
+}
+
+/** Buffers that the kernel takes empty ones from. */
+export function checkReceivingBuffers(name: string, buffers: unknown): ProvidedBuffers {
+  if (!(buffers instanceof ProvidedBuffers))
+    throw invalidType(name, 'a BufferRing or BufferGroup of this ring', buffers);
+  if (buffers instanceof BufferRing && buffers.provide === 'manually') {
     throw invalidValue(name, 'holds buffers to be sent: register one that is provided automatically');
   }
   return buffers;
