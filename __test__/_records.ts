@@ -1,6 +1,7 @@
 // A ring without a kernel, for tests of what TypeScript writes: the native side is plain memory with handles that
 // come out the same in every run, and the same as `Tables` of crates/core gives them out.
-import type { AnyOperation, BufferRing as Buffers, FixedFile as File } from 'uring';
+import type { AnyOperation, BufferRing as Buffers, FixedFile as File, BufferGroup as Group } from 'uring';
+import type { BufferGroupOwner } from '../dist/buffer-group.js';
 import type { BufferRingOwner } from '../dist/buffer-ring.js';
 import type { FileTableOwner } from '../dist/files.js';
 import type { BufferRingShape, HotFunctions, Layout, NativeRing } from '../dist/platform/native.js';
@@ -11,6 +12,7 @@ const inside = <T>(path: string): Promise<T> => import(new URL(path, import.meta
 
 const { Engine } = await inside<typeof import('../dist/runtime/engine.js')>('runtime/engine.js');
 const { createArena } = await inside<typeof import('../dist/memory/arena.js')>('memory/arena.js');
+const { BufferGroup } = await inside<typeof import('../dist/buffer-group.js')>('buffer-group.js');
 const { BufferRing } = await inside<typeof import('../dist/buffer-ring.js')>('buffer-ring.js');
 const { FileTable } = await inside<typeof import('../dist/files.js')>('files.js');
 export const { opInfo } = await inside<typeof import('../dist/generated/ops.js')>('generated/ops.js');
@@ -21,6 +23,10 @@ const STAGING_BYTES = 1 << 20;
 const ENTRIES = 4;
 const POOL = { entries: 4, sizeBytes: 256 };
 const GROUP = 5;
+/** Groups of the older kind are numbered down from the highest number but one. */
+const LEGACY_GROUP = 65_534;
+/** A number that no kernel has for an operation. */
+const UNKNOWN_OPCODE = 200;
 /** A slot's first file has generation 2: setting it has retired the first. */
 const FILE_SLOT = 3;
 const FILE_HANDLE = (2 << 20) | FILE_SLOT;
@@ -32,8 +38,10 @@ export const SETUP = {
     { name: 'registered', sizeBytes: ARENA_BYTES, registered: true },
     { name: 'pool', sizeBytes: POOL.entries * POOL.sizeBytes, registered: false },
     { name: 'staging', sizeBytes: STAGING_BYTES, registered: true },
+    { name: 'legacy', sizeBytes: POOL.entries * POOL.sizeBytes, registered: false },
   ],
   buffers: { group: GROUP, ...POOL },
+  legacy: { group: LEGACY_GROUP },
   files: { ours: 4, kernels: 4, slot: FILE_SLOT, handle: FILE_HANDLE },
 } as const;
 
@@ -69,7 +77,7 @@ class FakeNative implements Pick<NativeRing, Used> {
     completionWords: 4,
     setupFlags: [],
     features: 0,
-    operations: Object.keys(opInfo).map(Number),
+    operations: [...Object.keys(opInfo).map(Number), UNKNOWN_OPCODE],
     fd: -1,
   });
   alloc = (sizeBytes: number, register: boolean) => {
@@ -78,6 +86,7 @@ class FakeNative implements Pick<NativeRing, Used> {
   };
   registerFiles = () => 0;
   setFile = () => FILE_HANDLE;
+  createLegacyGroup = () => LEGACY_GROUP;
   registerGroup = ({ entries, sizeBytes }: BufferRingShape) => {
     const { handle, memory } = this.alloc(entries * sizeBytes, false);
     return { handle, group: GROUP, memory };
@@ -91,6 +100,7 @@ export class FakeRing {
   /** The same group again, as one to send from. */
   readonly outgoing: Buffers;
   readonly setupFlags: readonly string[] = ['CQE32'];
+  readonly group: Group;
   /** The operation in flight; its user data is `'earlier'`. */
   readonly earlier: AnyOperation;
   readonly earlierWords: string;
@@ -123,6 +133,15 @@ export class FakeRing {
     this.takeBack();
     this.#engine.prep(earlier, undefined, 'earlier', 0);
     this.earlierWords = FakeRing.format(this.words());
+    // After the staging memory, which has the handle before this one.
+    const groupOwner: BufferGroupOwner = {
+      native,
+      isClosed: false,
+      start: unused,
+      exec: unused,
+      forget: () => {},
+    };
+    this.group = new BufferGroup(this, groupOwner, { ...POOL, provide: 'manually' });
   }
 
   static async open(): Promise<FakeRing> {

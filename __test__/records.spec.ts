@@ -30,6 +30,7 @@ import {
 } from 'uring';
 import { entry, FakeRing, type GoldenRecord, type RecordCase, SETUP } from './_records.ts';
 import { fileCases } from './records/files.ts';
+import { ringRecords } from './records/rings.ts';
 import { socketCases as socketOperations } from './records/sockets.ts';
 
 const { ASYNC, DRAIN, FIXED_FILE, HARDLINK, LINK } = SqeFlags;
@@ -182,6 +183,7 @@ const cases = [
   pollTimeCases,
   fileCases,
   socketOperations,
+  ringRecords,
 ].flat();
 
 const encoded = async ([title, make, flags = 0]: RecordCase): Promise<GoldenRecord> => {

@@ -103,6 +103,8 @@ impl Golden {
         let null = File::open("/dev/null").unwrap();
         assert_eq!(table.set(slot, null.as_raw_fd(), 0, registrar).unwrap(), handle);
         tables.files = Some(table);
+        let legacy = number(&self.setup["legacy"]["group"]);
+        assert_eq!(tables.legacy.create().map(usize::from), Some(legacy));
         // For the operations of 6.19 that take an entry of 128 bytes.
         tables.large_entries = true;
         if let Some((offset, bytes)) = &record.staged {
@@ -147,6 +149,11 @@ impl Admitted {
 
     pub fn registered(&self, offset: usize) -> *mut u8 {
         self.at(1, offset)
+    }
+
+    /// A place in the memory of the group that operations provide.
+    pub fn legacy(&self, offset: usize) -> *mut u8 {
+        self.at(4, offset)
     }
 
     /// A place in the operation's own staging memory.

@@ -12,6 +12,7 @@ mod messages;
 mod names;
 mod others;
 mod paths;
+mod rings;
 mod sockets;
 
 use expected::{Expected, Memory};
@@ -49,6 +50,17 @@ fn all_expected(admitted: &Admitted) -> BTreeMap<&'static str, Expected> {
         messages::messages(admitted),
         messages::received_messages(admitted),
         messages::commands(admitted),
+        rings::nops(),
+        rings::cancels(),
+        rings::polls(),
+        rings::timers(admitted),
+        rings::messages(),
+        rings::processes(admitted),
+        rings::epolls(admitted),
+        rings::files(admitted),
+        rings::futexes(admitted),
+        rings::provided(admitted),
+        rings::raws(admitted),
     ];
     let listed: Vec<_> = families.into_iter().flatten().collect();
     let count = listed.len();
