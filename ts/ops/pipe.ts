@@ -125,7 +125,8 @@ export interface Pipe<T extends Fd = number> {
 export interface PipeOptions extends OperationOptions {
   /**
    * `O_NONBLOCK`, and `O_DIRECT` for a pipe of packets, from `fs.constants`; `O_EXCL` for one of kernel notifications.
-   * Default 0. O_CLOEXEC is always set.
+   * Default 0. O_CLOEXEC is always set. Operations of a ring wait for a pipe even so (io_uring/rw.c, io_rw_init_file),
+   * unless they have `RwFlags.NOWAIT`.
    */
   pipeFlags?: number;
 }
