@@ -12,7 +12,7 @@ const GROUPS_MAX: usize = 1 << 15;
 
 #[derive(Default)]
 struct Group {
-    /// Each pinned once for each operation that provided from it.
+    /// Each pinned once, however often it was provided from: a group that is never empty must not grow for ever.
     arenas: Vec<u16>,
     /// Buffers that the kernel may have. Counted when they are on their way, so that it is never too small.
     available: u64,
@@ -83,8 +83,10 @@ impl LegacyGroups {
     /// `count` buffers of an arena are on their way to the kernel.
     pub fn provide(&mut self, number: u16, arena: u16, count: u32, arenas: &mut Arenas) {
         if let Some(group) = self.groups.get_mut(&number) {
-            arenas.pin(arena);
-            group.arenas.push(arena);
+            if !group.arenas.contains(&arena) {
+                arenas.pin(arena);
+                group.arenas.push(arena);
+            }
             group.available += u64::from(count);
             group.providers += 1;
         }

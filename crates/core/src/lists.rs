@@ -3,6 +3,7 @@
 //! sees, and live until the last completion, because an SQPOLL thread and io-wq may read them late.
 
 use crate::arenas::{Arenas, Range};
+use crate::files::SLOTS_MAX;
 use crate::inflight::NO_ARENA;
 use crate::reject::Reject;
 
@@ -134,7 +135,8 @@ pub fn message(
     if count > IOVECS_MAX || selects_buffer && count > 1 {
         return Err(Reject::BadField);
     }
-    let (iovecs, mut named, fixed, list_arena) = if count == 0 {
+    // Nobody reads the description of the iovecs again, so its arena need not be held.
+    let (iovecs, mut named, fixed, _) = if count == 0 {
         (Vec::new(), Vec::new(), None, NO_ARENA)
     } else {
         iovecs_of(arenas, (list_in, list_at), count)?
@@ -152,9 +154,6 @@ pub fn message(
         header.msg_control = control.address as *mut _;
         header.msg_controllen = control_bytes as _;
         named.push(control.arena);
-    }
-    if list_arena != NO_ARENA {
-        named.push(list_arena);
     }
     header.msg_iov = iovecs.as_ptr().cast_mut();
     header.msg_iovlen = iovecs.len() as _;
@@ -218,11 +217,10 @@ pub fn is_futex_flags(flags: u32) -> bool {
 
 /// Copies `count` descriptors; what becomes of them is answered in the same place.
 pub fn descriptors(arenas: &Arenas, (handle, offset): (u32, u32), count: u32) -> Result<Built, Reject> {
-    let size_bytes = count
-        .checked_mul(4)
-        .filter(|size| *size > 0)
-        .ok_or(Reject::BadField)?;
-    let described = arenas.resolve(handle, offset, size_bytes)?;
+    if count == 0 || count > SLOTS_MAX {
+        return Err(Reject::BadField);
+    }
+    let described = arenas.resolve(handle, offset, count * 4)?;
     let fds: Vec<i32> = (0..u64::from(count))
         .map(|at| words_at::<1>(&described, at)[0] as i32)
         .collect();

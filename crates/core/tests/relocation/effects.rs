@@ -158,8 +158,10 @@ fn an_update_is_for_slots_of_ours_that_nothing_else_is_changing() {
     record[OFF + 1] = 1;
     assert_eq!(fixture.refusal(&record), Reject::BadField);
     record[OFF + 1] = 0;
-    record[LEN] = 0;
-    assert_eq!(fixture.refusal(&record), Reject::BadField);
+    for count in [0, SLOTS_MAX + 1, 1 << 30, u32::MAX] {
+        record[LEN] = count;
+        assert_eq!(fixture.refusal(&record), Reject::BadField, "{count} descriptors");
+    }
     fixture.assert_nothing_is_held();
 }
 

@@ -79,6 +79,21 @@ fn provided_memory_is_held_until_it_is_removed_and_let_go_when_it_was_refused() 
 }
 
 #[test]
+fn a_group_that_is_never_empty_lets_its_memory_go_at_once_in_the_end() {
+    let mut fixture = Fixture::new();
+    for round in 0..3 {
+        provide(&mut fixture);
+        let read = take(&mut fixture, 1);
+        assert!(fixture.tables.complete(read, 64, BUFFER | round << 16).is_some());
+    }
+    let all = remove(&mut fixture, 9, 0);
+    assert!(is_held(&mut fixture));
+    assert!(fixture.tables.complete(all, 9, 0).is_some());
+    assert!(!is_held(&mut fixture));
+    fixture.assert_nothing_is_held();
+}
+
+#[test]
 fn a_buffer_that_an_operation_may_hold_is_not_let_go_by_a_wrong_count() {
     // 5.19 to 6.14: asked for five of three, the kernel says that it removed four. The fourth is the reader's.
     let mut fixture = Fixture::new();

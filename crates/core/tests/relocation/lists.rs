@@ -86,6 +86,46 @@ fn a_message_may_have_neither_name_nor_control_data_nor_buffers() {
 }
 
 #[test]
+fn each_part_of_a_message_is_held_by_itself() {
+    for spec in messages() {
+        let [name, control] = [0, 3].map(|word| {
+            let mut words = [0; 9];
+            words[word + 2] = 8;
+            (word, words)
+        });
+        for (word, mut words) in [name, control] {
+            let mut fixture = Fixture::new();
+            let record = fixture.good(spec);
+            words[word + 1] = fixture.handle(REGISTERED);
+            fixture.write_words(PLAIN, DESCRIBED, &words);
+            fixture.admit(&record).unwrap();
+            // The description stays, for the answer.
+            assert_eq!(
+                fixture.held_after_release(),
+                [true, false, true],
+                "{} {word}",
+                spec.name
+            );
+        }
+        let mut fixture = Fixture::new();
+        let record = fixture.good(spec);
+        fixture.write_words(
+            PLAIN,
+            DESCRIBED,
+            &[0, 0, 0, 0, 0, 0, MESSAGE_LIST, fixture.handle(PLAIN), 1],
+        );
+        fixture.write_list(PLAIN, MESSAGE_LIST, &[(fixture.handle(RESULTS), 0, 8)]);
+        fixture.admit(&record).unwrap();
+        assert_eq!(
+            fixture.held_after_release(),
+            [true, true, false],
+            "{} list",
+            spec.name
+        );
+    }
+}
+
+#[test]
 fn one_bad_part_refuses_the_whole_message_and_pins_nothing() {
     for spec in messages() {
         let mut fixture = Fixture::new();
