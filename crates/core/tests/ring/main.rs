@@ -1,6 +1,7 @@
 //! The ring end to end on the real kernel, driven as JavaScript drives it: through the shared block.
 
 mod driver;
+mod effects;
 mod queues;
 mod resize;
 mod setup;

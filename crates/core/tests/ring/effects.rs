@@ -1,0 +1,86 @@
+//! What the table of operations believes of the kernel's effects, asked of the kernel.
+
+use crate::driver::{Record, config, prepare, record, wait};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use uring_core::arenas::NewArena;
+use uring_core::ring::Ring;
+
+/// IOSQE_FIXED_FILE and IOSQE_BUFFER_SELECT, as a record's first word has them.
+const FIXED_FILE: u32 = 1 << 8;
+const BUFFER_SELECT: u32 = 1 << 13;
+
+fn run(ring: &mut Ring, record: Record) -> i32 {
+    prepare(ring, record);
+    wait(ring, 1)[0].res
+}
+
+fn naming(mut record: Record, arena: &NewArena, len: u32) -> Record {
+    (record[5], record[6]) = (arena.handle, len);
+    record
+}
+
+#[test]
+fn an_update_that_stops_at_a_bad_descriptor_has_emptied_its_slot() {
+    let mut ring = Ring::open(&config(8, 16)).unwrap();
+    ring.register_files(4, 0).unwrap();
+    let null = File::open("/dev/null").unwrap();
+    let handles: Vec<u32> = (0..3)
+        .map(|slot| ring.set_file(Some(slot), null.as_raw_fd(), None).unwrap())
+        .collect();
+    let arena = ring.tables.arenas.create(4096, None).unwrap();
+    // SAFETY: the arena was just made and has room for three words.
+    unsafe {
+        arena
+            .mapping
+            .start()
+            .cast::<[i32; 3]>()
+            .write([null.as_raw_fd(), 9999, 9999])
+    };
+    let update = naming(record("filesUpdate", -1, 0), &arena, 3);
+    assert_eq!(run(&mut ring, update), 1);
+    // By bare number it is the kernel that says whether there is a file.
+    let held = [0, 1, 2].map(|slot| {
+        let mut fsync = record("fsync", slot, 0);
+        fsync[0] |= FIXED_FILE;
+        run(&mut ring, fsync) != -libc::EBADF
+    });
+    assert_eq!(held, [true, false, true]);
+    let files = ring.tables.files.as_ref().unwrap();
+    assert_eq!(files.in_use(), 2);
+    assert_eq!(files.resolve(handles[2]), Ok(2));
+    assert!(files.resolve(handles[1]).is_err());
+}
+
+#[test]
+fn the_kernel_counts_the_buffers_that_it_removes_right_where_we_believe_it() {
+    let mut ring = Ring::open(&config(8, 16)).unwrap();
+    let group = ring.tables.legacy.create().unwrap();
+    let arena = ring.tables.arenas.create(4096, None).unwrap();
+    let mut provide = naming(record("provideBuffers", 3, 0), &arena, 64);
+    provide[10] = u32::from(group);
+    assert_eq!(run(&mut ring, provide), 0);
+    assert!(!ring.tables.legacy.remove(group));
+    let mut remove = record("removeBuffers", 9, 0);
+    remove[10] = u32::from(group);
+    let removed = run(&mut ring, remove);
+    let believed = 3..=3 + i32::from(ring.tables.legacy.counts_one_too_many);
+    assert!(believed.contains(&removed), "{removed} of 3");
+    assert!(ring.tables.legacy.remove(group));
+}
+
+#[test]
+fn a_buffer_is_counted_by_the_completion_that_uses_it_up() {
+    let mut ring = Ring::open(&config(8, 16)).unwrap();
+    let group = ring.tables.legacy.create().unwrap();
+    let arena = ring.tables.arenas.create(4096, None).unwrap();
+    let mut provide = naming(record("provideBuffers", 1, 0), &arena, 64);
+    provide[10] = u32::from(group);
+    assert_eq!(run(&mut ring, provide), 0);
+    let zero = File::open("/dev/zero").unwrap();
+    let mut read = record("read", zero.as_raw_fd(), 0);
+    read[0] |= BUFFER_SELECT;
+    (read[6], read[10]) = (64, u32::from(group));
+    assert_eq!(run(&mut ring, read), 64);
+    assert!(ring.tables.legacy.remove(group), "the kernel has none left");
+}
