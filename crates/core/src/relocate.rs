@@ -38,8 +38,20 @@ pub struct Tables {
     pub in_flight: InFlight,
     /// The two ends of pipes, by the index of their operation: for those that nobody will ever read.
     pub pipes: HashMap<u32, [i32; 2]>,
-    /// The queue has entries of 128 bytes.
-    pub large_entries: bool,
+    pub entries: Entries,
+}
+
+/// Sizes of the queue's entries.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum Entries {
+    /// 64 bytes.
+    #[default]
+    Small,
+    /// 128 bytes.
+    Large,
+    /// 64 bytes, or twice that for some operations (6.19). One that takes more would swallow whatever stands in the next
+    /// place, its addresses too, so only what is known to take 64 may be put there.
+    Mixed,
 }
 
 /// One of the wide fields after relocation.
@@ -303,6 +315,9 @@ impl Tables {
         if flags & !SQE_ALLOWED != 0 {
             return Err(Reject::BadField);
         }
+        if self.entries == Entries::Mixed {
+            return Err(Reject::UnknownOperation);
+        }
         let fd = if flags & SQE_FIXED_FILE != 0 {
             self.slot(record[1])?
         } else {
@@ -329,7 +344,7 @@ impl Tables {
 
     /// What the fields of a record name. Changes nothing.
     fn resolve(&self, spec: &OpSpec, record: &Words, flags: u32) -> Result<Named, Reject> {
-        if spec.large && !self.large_entries {
+        if spec.large && self.entries != Entries::Large {
             return Err(Reject::NeedsLargeEntry);
         }
         if spec.check.is_some_and(|check| !check(record)) {

@@ -4,7 +4,7 @@
 use crate::enter::Entrance;
 use crate::ops;
 use crate::queues::{Batch, Queues, Sqe};
-use crate::relocate::Tables;
+use crate::relocate::{Entries, Tables};
 use crate::setup::{self, Config};
 use crate::shared::{LargeRecord, Shared, Word};
 use crate::uapi::{self, Params};
@@ -72,6 +72,11 @@ impl Ring {
             stats: Stats::default(),
             // What a ring says that is not enabled, until it is.
             broken: disabled.then_some(libc::EBADFD),
+        };
+        ring.tables.entries = match ring.queues.params() {
+            params if params.has(uapi::SETUP_SQE128) => Entries::Large,
+            params if params.has(uapi::SETUP_SQE_MIXED) => Entries::Mixed,
+            _ => Entries::Small,
         };
         ring.tables.legacy.counts_one_too_many = !ring.supports(ops::READV_FIXED);
         if disabled && config.required & uapi::SETUP_R_DISABLED == 0 {

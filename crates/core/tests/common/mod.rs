@@ -11,7 +11,7 @@ use uring_core::memory::Mapping;
 use uring_core::ops::{self, BufferSelect, Fd, FileIndex, GroupEffect, OpSpec, Size, Wide};
 use uring_core::register::Registrar;
 use uring_core::reject::Reject;
-use uring_core::relocate::{Tables, Words};
+use uring_core::relocate::{Entries, Tables, Words};
 
 /// Words of a record, as include/uapi/linux/io_uring.h lays out the SQE.
 pub const HEAD: usize = 0;
@@ -117,7 +117,7 @@ impl Fixture {
         let options = RingOptions::new(4, 256);
         tables.groups.register(3, options, buffers, registrar).unwrap();
         tables.arenas.pin(pool_index);
-        tables.large_entries = true;
+        tables.entries = Entries::Large;
         let legacy = tables.legacy.create().unwrap();
         Fixture {
             legacy,

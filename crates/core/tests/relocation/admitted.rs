@@ -51,7 +51,7 @@ fn iovecs(fixture: &Fixture, address: u64, count: usize) -> Result<Ranges, TestC
 
 fn message(fixture: &Fixture, address: u64) -> Result<Ranges, TestCaseError> {
     let header = private::<libc::msghdr>(fixture, address, 1)?[0];
-    let mut ranges = iovecs(fixture, header.msg_iov as u64, header.msg_iovlen as usize)?;
+    let mut ranges = iovecs(fixture, header.msg_iov as u64, header.msg_iovlen)?;
     for (start, bytes) in [
         (header.msg_name as u64, u64::from(header.msg_namelen)),
         (header.msg_control as u64, header.msg_controllen as u64),

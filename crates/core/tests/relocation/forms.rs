@@ -7,7 +7,7 @@ use crate::common::{
 use uring_core::inflight::Event;
 use uring_core::ops::{self, Fd, FileIndex, OpSpec, SPLICE_F_FD_IN_FIXED, Wide};
 use uring_core::reject::Reject;
-use uring_core::relocate::Words;
+use uring_core::relocate::{Entries, Words};
 
 fn command(number: u32) -> &'static OpSpec {
     let row = ops::all().find(|row| row.name == "uringCmd").unwrap();
@@ -207,10 +207,12 @@ fn a_file_for_another_ring_is_a_slot_of_this_one() {
 #[test]
 fn large_entries_and_advice_that_takes_pages_have_their_own_refusals() {
     let mut fixture = Fixture::new();
-    fixture.tables.large_entries = false;
-    for spec in forms().filter(|spec| spec.large) {
-        let record = fixture.good(spec);
-        assert_eq!(fixture.refusal(&record), Reject::NeedsLargeEntry, "{}", spec.name);
+    for entries in [Entries::Small, Entries::Mixed] {
+        fixture.tables.entries = entries;
+        for spec in forms().filter(|spec| spec.large) {
+            let record = fixture.good(spec);
+            assert_eq!(fixture.refusal(&record), Reject::NeedsLargeEntry, "{}", spec.name);
+        }
     }
     let mut record = fixture.good(ops::spec(ops::MADVISE).unwrap());
     for advice in [libc::MADV_DONTNEED, libc::MADV_FREE] {

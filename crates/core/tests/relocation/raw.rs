@@ -7,7 +7,7 @@ use crate::common::{
 use uring_core::inflight::NO_GROUP;
 use uring_core::raw::could_be_address;
 use uring_core::reject::Reject;
-use uring_core::relocate::Words;
+use uring_core::relocate::{Entries, Words};
 
 const OPCODE: u32 = 200;
 /// Word with two bits for each of `off`, `addr` and `addr3`: memory, and that it comes back.
@@ -120,6 +120,10 @@ fn what_a_raw_record_may_not_have_is_refused() {
     ] {
         assert_eq!(fixture.refusal(&record), reject, "{record:x?}");
     }
+    // It may take the next entry too, whatever stands there.
+    fixture.tables.entries = Entries::Mixed;
+    assert_eq!(fixture.refusal(&number(OFF, 0)), Reject::UnknownOperation);
+    fixture.tables.entries = Entries::Small;
     let mut slot = with(HEAD, FIXED_FILE);
     slot[FD] = fixture.file + (1 << 20);
     assert_eq!(fixture.refusal(&slot), Reject::StaleFile);

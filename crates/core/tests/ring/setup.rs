@@ -6,6 +6,7 @@ use crate::driver::{
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 use uring_core::enter::{End, Wait};
+use uring_core::relocate::Entries;
 use uring_core::ring::Ring;
 use uring_core::setup::{Config, ENTRIES_MAX, unknown_flags};
 use uring_core::shared::LargeRecord;
@@ -371,4 +372,12 @@ fn assert_waits(ring: &mut Ring) {
     std::io::Write::write_all(&mut &writer, b"ab").unwrap();
     assert!(timed(ring, 1, after(PATIENCE)) < PATIENCE);
     assert_eq!(results(&read(ring)), [(0, 2)]);
+}
+
+#[test]
+fn the_table_of_operations_knows_the_size_of_the_entries() {
+    let small = Ring::open(&with(0)).unwrap();
+    assert_eq!(small.tables.entries, Entries::Small);
+    let large = Ring::open(&with(uapi::SETUP_SQE128)).unwrap();
+    assert_eq!(large.tables.entries, Entries::Large);
 }
