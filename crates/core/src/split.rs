@@ -14,7 +14,6 @@ use crate::memory::Mapping;
 use crate::ring::{Ring, is_busy};
 use crate::setup::Config;
 use crate::shared::{CompletionRecord, EXTRA_IS_EVENT};
-use crate::teardown::close_if_descriptor;
 use crate::uapi::{self, GetEventsArg, Timespec};
 use std::collections::VecDeque;
 use std::io;
@@ -297,21 +296,20 @@ impl Split {
         let returned = std::mem::take(&mut inner.returned);
         inner.freed = Vec::new();
         drop(inner);
+        let Some(mut ring) = ring else { return };
         for Delivered {
             record: [index, res, flags, extra],
             ..
         } in returned
         {
-            close_if_descriptor(CompletionRecord {
+            ring.discard(CompletionRecord {
                 index,
                 res: res as i32,
                 flags,
                 extra,
             });
         }
-        if let Some(mut ring) = ring {
-            ring.drain(DRAIN_LIMIT);
-        }
+        ring.drain(DRAIN_LIMIT);
     }
 }
 

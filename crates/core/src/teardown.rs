@@ -89,15 +89,24 @@ impl Ring {
             let Some(completion) = self.shared.pop_completion() else {
                 break;
             };
-            close_if_descriptor(completion);
-            if completion.extra & EXTRA_IS_PIPE != 0
-                && let Some(ends) = self.tables.pipes.remove(&completion.index)
-            {
-                // SAFETY: as in `close_if_descriptor`: nobody else knows these descriptors.
-                unsafe {
-                    libc::close(ends[0]);
-                    libc::close(ends[1]);
-                }
+            self.discard(completion);
+        }
+    }
+
+    /// Closes what a completion brought that nobody will read.
+    pub(crate) fn discard(&mut self, completion: CompletionRecord) {
+        if completion.extra & EXTRA_IS_FD != 0 && completion.res >= 0 {
+            // SAFETY: the descriptor was made for an operation whose completion nobody will ever read, so this is
+            // its only owner.
+            unsafe { libc::close(completion.res) };
+        }
+        if completion.extra & EXTRA_IS_PIPE != 0
+            && let Some(ends) = self.tables.pipes.remove(&completion.index)
+        {
+            // SAFETY: as above; both ends.
+            unsafe {
+                libc::close(ends[0]);
+                libc::close(ends[1]);
             }
         }
     }
@@ -145,14 +154,6 @@ fn cancel_request(target: u64, flags: u32) -> Sqe {
 /// A kernel that is short of memory for now is worth asking again.
 fn may_go_on<T>(result: io::Result<T>) -> bool {
     !result.is_err_and(|error| !is_busy(&error))
-}
-
-pub(crate) fn close_if_descriptor(completion: CompletionRecord) {
-    if completion.extra & EXTRA_IS_FD != 0 && completion.res >= 0 {
-        // SAFETY: the descriptor was made for an operation whose completion nobody will ever read, so this is
-        // its only owner.
-        unsafe { libc::close(completion.res) };
-    }
 }
 
 impl Drop for Ring {

@@ -1,10 +1,15 @@
 //! What the table of operations believes of the kernel's effects, asked of the kernel.
 
-use crate::driver::{Record, config, prepare, record, wait};
+use crate::driver::{PATIENCE, Record, config, prepare, record, wait};
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::io::{PipeReader, Read};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use uring_core::arenas::NewArena;
 use uring_core::ring::Ring;
+use uring_core::split::Split;
+
+/// IORING_OP_PIPE (6.16).
+const PIPE: u8 = 62;
 
 /// IOSQE_FIXED_FILE and IOSQE_BUFFER_SELECT, as a record's first word has them.
 const FIXED_FILE: u32 = 1 << 8;
@@ -83,4 +88,65 @@ fn a_buffer_is_counted_by_the_completion_that_uses_it_up() {
     (read[6], read[10]) = (64, u32::from(group));
     assert_eq!(run(&mut ring, read), 64);
     assert!(ring.tables.legacy.remove(group), "the kernel has none left");
+}
+
+/// Makes a pipe; answers its read end once more, which says when the last write end is closed.
+fn pipe(arena: &NewArena) -> impl FnOnce() -> PipeReader + use<> {
+    let mapping = arena.mapping.clone();
+    move || {
+        // SAFETY: the operation has completed, so the two ends stand at the start of the arena.
+        let [read, _write] = unsafe { mapping.start().cast::<[i32; 2]>().read() };
+        // SAFETY: nobody has closed the end yet; the copy is ours.
+        unsafe { BorrowedFd::borrow_raw(read) }
+            .try_clone_to_owned()
+            .unwrap()
+            .into()
+    }
+}
+
+fn pipe_record(arena: &NewArena) -> Record {
+    let mut record = naming(record("pipe", 0, 0), arena, 0);
+    record[7] = libc::O_NONBLOCK as u32;
+    record
+}
+
+#[test]
+fn a_pipe_that_nobody_read_from_the_block_is_closed_at_both_ends() {
+    let mut ring = Ring::open(&config(8, 16)).unwrap();
+    if !ring.supports(PIPE) {
+        return;
+    }
+    let arena = ring.tables.arenas.create(4096, None).unwrap();
+    let read_end = pipe(&arena);
+    prepare(&ring, pipe_record(&arena));
+    ring.submit_and_wait(1, Some(PATIENCE)).unwrap();
+    let mut read_end = read_end();
+    assert!(read_end.read(&mut [0]).is_err(), "the other end is open");
+    assert!(ring.drain(PATIENCE));
+    assert_eq!(read_end.read(&mut [0]).unwrap(), 0, "the other end is closed");
+}
+
+#[test]
+fn a_pipe_that_a_half_took_and_nobody_read_is_closed_at_both_ends() {
+    let split = Split::open(&config(8, 16)).unwrap();
+    let made = split.with(|ring| {
+        let arena = ring.tables.arenas.create(4096, None)?;
+        prepare(ring, pipe_record(&arena));
+        Ok((ring.supports(PIPE), pipe(&arena)))
+    });
+    let (supported, read_end) = made.unwrap();
+    if !supported {
+        return;
+    }
+    split.open_taking().unwrap();
+    split.submit().unwrap();
+    assert_eq!(split.wait(1, Some(PATIENCE), || true).unwrap(), 1);
+    let mut batch = Vec::new();
+    split.take(8, &mut batch).unwrap();
+    assert_eq!(batch.len(), 1);
+    let mut read_end = read_end();
+    split.close_taking(&batch);
+    assert!(read_end.read(&mut [0]).is_err(), "the other end is open");
+    split.close_submitting();
+    assert_eq!(read_end.read(&mut [0]).unwrap(), 0, "the other end is closed");
 }
