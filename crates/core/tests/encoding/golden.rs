@@ -9,7 +9,7 @@ use uring_core::arenas::NewArena;
 use uring_core::bufring::RingOptions;
 use uring_core::files::FileTable;
 use uring_core::register::Registrar;
-use uring_core::relocate::Tables;
+use uring_core::relocate::{Entries, Tables};
 
 pub struct Record {
     pub title: String,
@@ -106,7 +106,7 @@ impl Golden {
         let legacy = number(&self.setup["legacy"]["group"]);
         assert_eq!(tables.legacy.create().map(usize::from), Some(legacy));
         // For the operations of 6.19 that take an entry of 128 bytes.
-        tables.large_entries = true;
+        tables.entries = Entries::Large;
         if let Some((offset, bytes)) = &record.staged {
             let staging = &arenas[3].mapping;
             assert!(offset + bytes.len() <= staging.size_bytes());
