@@ -169,9 +169,10 @@ export class SubmissionHalf extends SubmissionQueue {
   override prep(operation: AnyOperation, userData: unknown = 0, flags = 0): boolean {
     if (typeof userData !== 'number') throw invalidType('userData', 'of type number', userData);
     if (operation instanceof Operation) checkResult(operation);
-    if (!super.prep(operation, userData, flags)) return false;
-    this.#numbers[this.#parts.engine.lastSlot.index] = userData;
-    return true;
+    // Before the record counts as written: a thread can be terminated between any two steps, and what it has prepared
+    // completes all the same.
+    this.#numbers[this.#parts.engine.slots.nextIndex] = userData;
+    return super.prep(operation, userData, flags);
   }
 
   /** Gives what is prepared to the kernel, in one system call, and answers how many operations that were. */

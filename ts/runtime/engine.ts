@@ -225,17 +225,13 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     if (target.sequence === sequence && target.operation !== undefined) target.userData = request.newUserData;
   }
 
-  /** The slot of the operation that was prepared last. */
-  get lastSlot(): Slot {
-    const at = (this.word(Word.sqTail) - 1) & (this.#entries - 1);
-    return this.slots.all[this.#records[at * RECORD_WORDS + 8] as number] as Slot;
-  }
-
   /** Takes the last `count` records back; nothing of them has reached Rust. */
   unprep(count: number): void {
     for (let taken = 0; taken < count; taken += 1) {
-      const slot = this.lastSlot;
-      this.setWord(Word.sqTail, (this.word(Word.sqTail) - 1) | 0);
+      const tail = (this.word(Word.sqTail) - 1) | 0;
+      const base = (tail & (this.#entries - 1)) * RECORD_WORDS;
+      const slot = this.slots.all[this.#records[base + 8] as number] as Slot;
+      this.setWord(Word.sqTail, tail);
       this.#renamed.delete(slot);
       this.#unstage(slot);
       this.slots.give(slot);

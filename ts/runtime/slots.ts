@@ -35,6 +35,11 @@ export class Slots {
   live = 0;
   #uses = 0;
 
+  /** Index of the slot that is taken next. */
+  get nextIndex(): number {
+    return this.#free?.index ?? this.all.length;
+  }
+
   /** A slot to fill, or undefined at the limit. */
   take(): Slot | undefined {
     const slot = this.#free;
