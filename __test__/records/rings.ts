@@ -30,6 +30,7 @@ import {
   waitid,
 } from 'uring';
 import type { FakeRing, RecordCase } from '../_records.ts';
+
 const { ASYNC, DRAIN, LINK } = SqeFlags;
 const NOBODY = { userData: 'nobody' };
 
