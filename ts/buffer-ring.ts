@@ -168,7 +168,8 @@ export class BufferRing extends ProvidedBuffers {
    */
   lease(id: number, sizeBytes: number, more = false): BufferLease {
     const offset = this.#used === undefined ? 0 : (this.#used[id] as number);
-    const data = this.#view(id, offset, sizeBytes);
+    // A result can be more than what was received: a datagram that did not fit (MSG_TRUNC).
+    const data = this.#view(id, offset, Math.min(sizeBytes, this.sizeBytes - offset));
     if (this.#used !== undefined && this.#pieces !== undefined) {
       this.#used[id] = offset + sizeBytes;
       this.#pieces[id] = (this.#pieces[id] as number) + 1;

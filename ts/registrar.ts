@@ -1,7 +1,7 @@
 import { BufferRing, type BufferRingOptions } from './buffer-ring.ts';
 import { invalidType, invalidValue, outOfRange, systemError, UringError } from './errors.ts';
 import { FileTable, type FileTableOptions } from './files.ts';
-import { type Arena, arenaOf, shareArena } from './memory/arena.ts';
+import { type Arena, arenasUnder, shareArena } from './memory/arena.ts';
 import { type AsyncCancelTarget, asyncCancel } from './ops/cancel.ts';
 import type { NativeRing } from './platform/native.ts';
 import {
@@ -116,13 +116,13 @@ export class Registrar {
     this.#assertOpen();
     checkOptions('options', options);
     const tags = new Map<Arena, number>();
-    for (const [at, arena] of this.#arenas(buffers).entries()) {
+    for (const [at, arena] of arenasUnder(buffers, this.#owner.ring, 'this ring').entries()) {
       const tag = checkTag(`options.tags[${at}]`, options.tags?.[at]);
       if (tag === undefined) continue;
       if (tags.has(arena)) throw invalidValue(`options.tags[${at}]`, 'is a second tag for the same arena');
       tags.set(arena, tag);
     }
-    for (const arena of new Set(this.#arenas(buffers))) {
+    for (const arena of new Set(arenasUnder(buffers, this.#owner.ring, 'this ring'))) {
       const result = this.#native.registerArena(arena.handle, tags.get(arena));
       if (result < 0) {
         throw registrationError(result, {
@@ -145,25 +145,11 @@ export class Registrar {
    */
   unregisterBuffers(buffers: readonly Uint8Array[]): void {
     this.#assertOpen();
-    for (const arena of new Set(this.#arenas(buffers))) {
+    for (const arena of new Set(arenasUnder(buffers, this.#owner.ring, 'this ring'))) {
       const result = this.#native.unregisterArena(arena.handle);
       if (result < 0) throw registrationError(result, { ENXIO: 'this memory is not registered' });
       arena.registered = false;
     }
-  }
-
-  /** The arenas of this ring under each of the buffers. */
-  #arenas(buffers: unknown): Arena[] {
-    return this.#arenasOf(buffers, this.#owner.ring, 'this ring');
-  }
-
-  #arenasOf(buffers: unknown, ring: unknown, whose: string): Arena[] {
-    if (!Array.isArray(buffers)) throw invalidType('buffers', 'an array of buffers', buffers);
-    return buffers.map((buffer: unknown, at) => {
-      const arena = buffer instanceof Uint8Array ? arenaOf(buffer) : undefined;
-      if (arena !== undefined && arena.ring === ring) return arena;
-      throw invalidValue(`buffers[${at}]`, `is no memory of ring.alloc() of ${whose}`);
-    });
   }
 
   /**
@@ -192,7 +178,7 @@ export class Registrar {
     if (native === this.#native) throw invalidValue('source', 'is this ring, which knows its own buffers');
     if (source.closed) throw closedError();
     const ring = this.#owner.ring;
-    const arenas = this.#arenasOf(buffers, source, 'the source');
+    const arenas = arenasUnder(buffers, source, 'the source');
     for (const [at, arena] of arenas.entries()) {
       if (arena.clones?.has(ring as object)) continue;
       const handle = this.#native.shareArena(native, arena.handle);

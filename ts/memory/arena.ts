@@ -1,4 +1,4 @@
-import { systemError } from '../errors.ts';
+import { invalidType, invalidValue, systemError } from '../errors.ts';
 import type { NativeMemory, NativeRing } from '../platform/native.ts';
 
 /** What an ArrayBuffer over an arena is known by; the ring is compared by identity. */
@@ -42,6 +42,16 @@ export function shareArena(memory: ArrayBufferLike, original: Arena, clone: Aren
   original.clones ??= new WeakMap();
   original.clones.set(clone.ring as object, clone);
   shared.register(memory, { native, handle: clone.handle });
+}
+
+/** The arenas of a ring under each of the buffers, or Node's error for what is no such memory. */
+export function arenasUnder(buffers: unknown, ring: unknown, whose: string): Arena[] {
+  if (!Array.isArray(buffers)) throw invalidType('buffers', 'an array of buffers', buffers);
+  return buffers.map((buffer: unknown, at) => {
+    const arena = buffer instanceof Uint8Array ? arenaOf(buffer) : undefined;
+    if (arena !== undefined && arena.ring === ring) return arena;
+    throw invalidValue(`buffers[${at}]`, `is no memory of ring.alloc() of ${whose}`);
+  });
 }
 
 function mark(memory: object, arena: Arena): void {

@@ -408,4 +408,57 @@ mod tests {
         arenas.sweep(registrar(&ring));
         assert_eq!((arenas.count(), Arc::strong_count(&arena.mapping)), (0, 1));
     }
+
+    #[test]
+    fn an_arena_leaves_the_table_and_comes_back_once() {
+        let ring = IoUring::new(1).unwrap();
+        let registrar = registrar(&ring);
+        let mut arenas = Arenas::default();
+        let arena = arenas.create(4096, Some(registrar)).unwrap();
+        let sizes = arenas.sizes();
+        let errno = |result: io::Result<()>| result.unwrap_err().raw_os_error();
+        assert_eq!(
+            errno(arenas.register_again(arena.handle, registrar, 0)),
+            Some(libc::EBUSY)
+        );
+        arenas.unregister(arena.handle, registrar).unwrap();
+        assert_eq!(arenas.sizes(), (0, sizes.0));
+        assert_eq!(
+            errno(arenas.unregister(arena.handle, registrar)),
+            Some(libc::ENXIO)
+        );
+        arenas.register_again(arena.handle, registrar, 0).unwrap();
+        assert_eq!(arenas.sizes(), sizes);
+        arenas.release(arena.handle);
+        assert_eq!(
+            errno(arenas.unregister(arena.handle, registrar)),
+            Some(libc::EBADF)
+        );
+        arenas.sweep(registrar);
+        assert_eq!(arenas.sizes(), (0, 0));
+    }
+
+    #[test]
+    fn a_shared_arena_lives_until_both_rings_have_let_go_of_it() {
+        let (one, two) = (IoUring::new(1).unwrap(), IoUring::new(1).unwrap());
+        let mut source = Arenas::default();
+        let mut other = Arenas::default();
+        let arena = source.create(4096, Some(registrar(&one))).unwrap();
+        let clone = other
+            .share(registrar(&two), (&source, one.as_raw_fd()), arena.handle)
+            .unwrap();
+        let range = other.resolve(clone, 0, 4096).unwrap();
+        assert!(range.registered);
+        assert_eq!(range.address, arena.mapping.start() as u64);
+        source.release(arena.handle);
+        source.sweep(registrar(&one));
+        assert_eq!(Arc::strong_count(&arena.mapping), 2);
+        assert!(other.resolve(clone, 0, 4096).is_ok());
+        let gone = other.share(registrar(&two), (&source, one.as_raw_fd()), arena.handle);
+        assert_eq!(gone.unwrap_err().raw_os_error(), Some(libc::EBADF));
+        other.release(clone);
+        other.sweep(registrar(&two));
+        assert_eq!(Arc::strong_count(&arena.mapping), 1);
+        assert_eq!((other.count(), other.sizes()), (0, (0, 0)));
+    }
 }

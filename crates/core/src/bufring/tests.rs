@@ -121,6 +121,25 @@ fn an_incremental_buffer_is_lent_when_its_last_piece_is_used() {
 }
 
 #[test]
+fn a_file_uses_an_incremental_buffer_up_piece_by_piece_too() {
+    // A file cannot be polled: the kernel takes the bytes before it reads, and some kernels forget F_BUF_MORE then.
+    let (mut ring, mut groups, buffers, _) = groups(RingOptions {
+        incremental: true,
+        ..RingOptions::new(2, 4)
+    });
+    let file = std::fs::File::open("/proc/self/exe").unwrap();
+    for (piece, lent) in [(3, 0), (1, 1), (2, 1), (2, 2)] {
+        let (res, flags) = read_some(&mut ring, &file, piece);
+        assert_eq!(res, piece as i32);
+        let id = cqueue::buffer_select(flags).unwrap();
+        groups.lend(0, id, cqueue::buffer_more(flags));
+        assert_eq!(groups.lent_count(0), Some(lent));
+    }
+    // Each piece is the start of the file.
+    assert_eq!(bytes_at(&buffers, 0, 8), b"\x7fEL\x7f\x7fE\x7fE");
+}
+
+#[test]
 fn a_manual_ring_is_sent_in_the_order_in_which_it_was_provided() {
     let (mut ring, mut groups, buffers, registrar) = groups(RingOptions {
         manual: true,
