@@ -17,6 +17,7 @@ import {
 import { assertUsable, fifo, file, listen, pattern, waitFor } from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
 import { range, refuses, type, value, wrong } from './_refusals.ts';
+import { until } from './_until.ts';
 
 leakCheck(test);
 
@@ -282,5 +283,20 @@ test('arguments of an update are checked', async (t) => {
       range('tag', () => files.set(0, 0, { tag: 2 ** 53 }), /"options.tag" is out of range/),
     ];
     for (const one of cases) await refuses(t, ring, one);
+  });
+});
+
+test('shared memory is given up by both rings when its buffer is collected', async (t) => {
+  await withRing({}, async (source) => {
+    await withRing({}, async (ring) => {
+      const share = (): void => ring.registrar.cloneBuffers(source, [source.alloc(300_000)]);
+      share();
+      t.is(ring.stats().arenas, 1);
+      await until(() => {
+        globalThis.gc?.();
+        return ring.stats().arenas + source.stats().arenas === 0;
+      });
+      t.is(ring.stats().registeredBytes, 0);
+    });
   });
 });

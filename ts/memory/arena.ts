@@ -33,15 +33,16 @@ export function arenaIn(view: Uint8Array, ring: unknown): Arena | undefined {
 }
 
 /** Arenas that other rings share: given up there when JavaScript has let go of the memory. */
-const shared = new FinalizationRegistry<{ native: NativeRing; handle: number }>(({ native, handle }) => {
-  native.releaseArena(handle);
+const shared = new FinalizationRegistry<{ native: WeakRef<NativeRing>; handle: number }>((clone) => {
+  clone.native.deref()?.releaseArena(clone.handle);
 });
 
 /** Makes memory that another ring shares known to it. */
 export function shareArena(memory: ArrayBufferLike, original: Arena, clone: Arena, native: NativeRing): void {
   original.clones ??= new WeakMap();
   original.clones.set(clone.ring as object, clone);
-  shared.register(memory, { native, handle: clone.handle });
+  // Weakly, so that a ring that is forgotten can be collected.
+  shared.register(memory, { native: new WeakRef(native), handle: clone.handle });
 }
 
 /** The arenas of a ring under each of the buffers, or Node's error for what is no such memory. */
