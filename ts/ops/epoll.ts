@@ -1,5 +1,5 @@
 // The kernel's older way to wait for many descriptors, as operations: a step for programs that have an epoll loop.
-import { arch } from 'node:process';
+
 import { invalidType, invalidValue, outOfRange } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
@@ -10,7 +10,8 @@ import { nothing } from './results.ts';
 /** EPOLL_CTL_* (epoll_ctl(2)). */
 const CHANGES = { add: 1, delete: 2, modify: 3 } as const;
 /** Where `data` stands in struct epoll_event: it is packed on x86-64 only (include/uapi/linux/eventpoll.h). */
-const DATA_AT = arch === 'x64' ? 4 : 8;
+// The module node:process would open what the standard streams are at import.
+const DATA_AT = process.arch === 'x64' ? 4 : 8;
 const EVENT_BYTES = DATA_AT + 8;
 /** One block of staging memory; the kernel's own limit is higher (EP_MAX_EVENTS in fs/eventpoll.c). */
 const EVENTS_MAX = 65_536;
