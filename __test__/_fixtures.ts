@@ -1,6 +1,6 @@
 // Real files, pipes and sockets for the specs, and one way to run an operation in each of the three forms.
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
@@ -84,6 +84,22 @@ export function fifo(t: T): number {
   const path = join(tmpDir(t), 'fifo');
   execFileSync('mkfifo', [path]);
   return open(t, path, 'r+');
+}
+
+/** The two ends of a named pipe, which do not wait. */
+export function twoEnds(t: T): { reader: number; writer: number; closeWriter(): void } {
+  const path = join(tmpDir(t), 'fifo');
+  execFileSync('mkfifo', [path]);
+  const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const writer = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  let isOpen = true;
+  const closeWriter = (): void => {
+    if (isOpen) closeSync(writer);
+    isOpen = false;
+  };
+  t.teardown(() => closeSync(reader));
+  t.teardown(closeWriter);
+  return { reader, writer, closeWriter };
 }
 
 type WithHandle = { _handle: { fd: number } };

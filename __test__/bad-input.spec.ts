@@ -289,10 +289,14 @@ declare('options of every operation are checked', [
 ]);
 
 declare('times are numbers of milliseconds from 0 on', [
-  type('a string', () => timeout(wrong('5')), /"timeoutMs" argument must be of type number/),
-  range('negative', () => timeout(-1), /"timeoutMs" .* Received -1/),
-  range('NaN', () => timeout(Number.NaN), /"timeoutMs" .* Received NaN/),
-  range('infinite', () => timeoutMultishot(Number.POSITIVE_INFINITY), /"timeoutMs" .* Received Infinity/),
+  type(
+    'a string',
+    () => timeout(wrong('5')),
+    /"time" argument must be milliseconds as a number, nanoseconds as a bigint or/,
+  ),
+  range('negative', () => timeout(-1), /"time" .* Received -1/),
+  range('NaN', () => timeout(Number.NaN), /"time" .* Received NaN/),
+  range('infinite', () => timeoutMultishot(Number.POSITIVE_INFINITY), /"time" .* Received Infinity/),
   range('count -1', () => timeout(1, { count: -1 }), /"options.count"/),
   range('count 2 ** 32', () => timeout(1, { count: 2 ** 32 }), /"options.count"/),
   range(
@@ -314,7 +318,7 @@ declare('a cancel names a target', [
   type(
     'undefined',
     () => asyncCancel(wrong(undefined)),
-    /"target" argument must be an operation, \{ userData \}, \{ fd \} or \{ any: true \}/,
+    /"target" argument must be an operation, \{ userData \}, \{ fd \}, \{ opcode \} or \{ any: true \}/,
   ),
   type('a number', () => asyncCancel(wrong(5)), /"target"/),
   value('{}', () => asyncCancel(wrong({})), /"target" names nothing/),

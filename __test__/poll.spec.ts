@@ -1,9 +1,8 @@
-import { execFileSync } from 'node:child_process';
-import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import { readSync, writeSync } from 'node:fs';
+import test from 'ava';
 import { asyncCancel, PollEvents, pollAdd, pollMultishot } from 'uring';
-import { leakCheck, tmpDir, withRing } from './_helpers.ts';
+import { twoEnds } from './_fixtures.ts';
+import { leakCheck, withRing } from './_helpers.ts';
 import { endSocketHelper, pair, write } from './_sockets.ts';
 
 /** A number that no process's descriptors reach. */
@@ -11,22 +10,6 @@ const NO_FD = 0x7fff_fff0;
 
 leakCheck(test);
 test.after.always('the socket helper ends', () => endSocketHelper());
-
-/** A named pipe, open for reading and writing without waiting. */
-function fifo(t: ExecutionContext<unknown>): { reader: number; writer: number; closeWriter(): void } {
-  const path = join(tmpDir(t), 'fifo');
-  execFileSync('mkfifo', [path]);
-  const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  const writer = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
-  let open = true;
-  const closeWriter = (): void => {
-    if (open) closeSync(writer);
-    open = false;
-  };
-  t.teardown(() => closeSync(reader));
-  t.teardown(closeWriter);
-  return { reader, writer, closeWriter };
-}
 
 test('pollAdd says which of the events are there', async (t) => {
   await withRing({}, async (ring) => {
@@ -43,7 +26,7 @@ test('pollAdd says which of the events are there', async (t) => {
 
 test('pollAdd on a pipe sees data and, unasked, the end of the writers', async (t) => {
   await withRing({}, async (ring) => {
-    const { reader, writer, closeWriter } = fifo(t);
+    const { reader, writer, closeWriter } = twoEnds(t);
     const readable = ring.exec(pollAdd(reader, PollEvents.IN));
     writeSync(writer, 'x');
     t.is(await readable, PollEvents.IN);
@@ -56,7 +39,7 @@ test('pollAdd on a pipe sees data and, unasked, the end of the writers', async (
 
 test('a cancelled pollAdd is ECANCELED', async (t) => {
   await withRing({}, async (ring) => {
-    const { reader } = fifo(t);
+    const { reader } = twoEnds(t);
     const operation = pollAdd(reader, PollEvents.IN);
     const cancelled = t.throwsAsync(ring.exec(operation), { code: 'ECANCELED' });
     t.is(await ring.exec(asyncCancel(operation)), 0);
@@ -67,7 +50,7 @@ test('a cancelled pollAdd is ECANCELED', async (t) => {
 
 test('pollMultishot says so every time that a descriptor becomes ready', async (t) => {
   await withRing({}, async (ring) => {
-    const { reader, writer } = fifo(t);
+    const { reader, writer } = twoEnds(t);
     const byte = Buffer.alloc(1);
     const stream = ring.multishot(pollMultishot(reader, PollEvents.IN));
     let seen = 0;

@@ -27,13 +27,13 @@ export function checkTarget(name: string, target: unknown): CancelTarget {
 
 /**
  * What to cancel: an operation, one by its user data, those on a descriptor, those of a kind (also both together), or
- * everything. For a descriptor and a kind `all` is false unless it is given, for everything it is true.
+ * everything. Of those on a descriptor and of a kind one is meant, unless `all` is true.
  */
 export type AsyncCancelTarget =
   | OperationTarget
   | { readonly fd: Fd; readonly opcode?: keyof typeof Op | number; readonly all?: boolean }
   | { readonly opcode: keyof typeof Op | number; readonly all?: boolean }
-  | { readonly any: true; readonly all?: boolean };
+  | { readonly any: true };
 
 interface Key {
   readonly fd?: Fd;
@@ -50,7 +50,7 @@ function checkOpcode(opcode: unknown): number {
   return Op[opcode as keyof typeof Op];
 }
 
-function looksFor(operation: Operation<number>, { fd, opcode, any, all = any === true }: Key): void {
+function looksFor(operation: Operation<number>, { fd, opcode, any, all }: Key): void {
   if (fd !== undefined) {
     operation.opFlags |= CancelFlags.FD;
     if (typeof fd === 'number') {
@@ -65,8 +65,9 @@ function looksFor(operation: Operation<number>, { fd, opcode, any, all = any ===
     operation.opFlags |= CancelFlags.OP;
     operation.length = checkOpcode(opcode);
   }
-  if (any === true) operation.opFlags |= CancelFlags.ANY;
-  if (checkBoolean('target.all', all)) operation.opFlags |= CancelFlags.ALL;
+  // The kernel cancels everything with ANY alone, too (io_async_cancel in io_uring/cancel.c).
+  if (any === true) operation.opFlags |= CancelFlags.ANY | CancelFlags.ALL;
+  if (all !== undefined && checkBoolean('target.all', all)) operation.opFlags |= CancelFlags.ALL;
 }
 
 /**

@@ -104,7 +104,7 @@ export interface MsgRingFileOptions extends OperationOptions {
 
 /**
  * Puts a registered file of this ring into a slot of another ring's table. There it arrives as an event with a
- * `FixedFile`, which belongs to whoever takes it: clear its slot (`ring.files.clear(event.file)`) when it is not wanted.
+ * `FixedFile`, which belongs to whoever takes it: clear its slot (`ring.registrar.files.clear(event.file)`) when it is not wanted.
  * An event that nobody takes leaves the slot taken. A file that stands in the slot is replaced.
  *
  * Results in the slot, when the kernel chose it, else in 0. Errors: `EINVAL` for the same ring, `ENXIO` when the other
@@ -122,7 +122,7 @@ export interface MsgRingFileOptions extends OperationOptions {
  * const file = await sender.exec(openat('/etc/hostname', { direct: true }));
  * const stop = receiver.receive((event) => {
  *   stop();
- *   if (event.type === 'file') receiver.files?.clear(event.file);
+ *   if (event.type === 'file') receiver.registrar.files?.clear(event.file);
  * });
  * await sender.exec(msgRingFile(receiver, file));
  * ```

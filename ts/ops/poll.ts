@@ -30,8 +30,8 @@ const ADD_LEVEL = 1 << 3;
 
 export interface PollOptions extends OperationOptions {
   /**
-   * Looks at the state and not for a change of it: with `pollMultishot`, a descriptor that stays ready brings results
-   * again and again. Since Linux 6.0.
+   * Looks at the state and not for a change of it (`IORING_POLL_ADD_LEVEL`). It is in the kernel's interface since 6.0,
+   * but all kernels so far, 6.18 included, answer EINVAL.
    */
   level?: boolean;
 }
@@ -52,7 +52,7 @@ function poll<K extends 'single' | 'multishot'>(
  * Waits until a descriptor is ready.
  *
  * Results in the events that are there ({@link PollEvents}; ERR and HUP also unasked). Errors: `EBADF`; `EPERM` never
- * (a file that cannot be polled is always ready). Since Linux 5.1 (`level` 6.0).
+ * (a file that cannot be polled is always ready). Since Linux 5.1.
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_poll_add.3.html io_uring_prep_poll_add(3)}
  * @example
@@ -69,7 +69,7 @@ export function pollAdd(fd: Fd, events: number, options?: PollOptions): Operatio
 }
 
 /**
- * Says whenever a descriptor becomes ready, until it is stopped. Since Linux 5.13 (`level` 6.0).
+ * Says whenever a descriptor becomes ready, until it is stopped. Since Linux 5.13.
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_poll_multishot.3.html io_uring_prep_poll_multishot(3)}
  * @example
@@ -96,7 +96,9 @@ export interface PollChanges {
 }
 
 /**
- * Changes what a poll in flight waits for. The poll is armed anew, so that an event that is there already counts.
+ * Changes what a poll in flight waits for. The poll is armed anew, so that an event that is there already counts. A file
+ * with two wait queues (a pipe or FIFO that is open for both ways) cannot be armed a second time: its poll ends with
+ * `ECANCELED`. A stream of `ring.multishot` that has to start its poll again does so with the first events.
  *
  * Results in nothing. Errors: `ENOENT` when no such poll is in flight, `EALREADY` when it is completing. Since Linux
  * 5.13.
