@@ -49,7 +49,7 @@ test('a ring with completions of 16 bytes has no room for extra numbers', async 
 test('nop128 is refused by a kernel that does not have it, with the one that does', async (t) => {
   await withRing({}, async (ring) => {
     if (ring.operations.includes('nop128')) {
-      await t.throwsAsync(ring.exec(nop128()), { code: 'ERR_URING_INVALID_RECORD' });
+      await t.throwsAsync(ring.exec(nop128()), { code: 'ERR_URING_NEEDS_LARGE_ENTRY' });
     } else {
       const expected = { code: 'ERR_URING_UNSUPPORTED_OP', message: /nop128: it needs Linux 6\.19/ };
       await t.throwsAsync(ring.exec(nop128()), expected);

@@ -85,3 +85,8 @@ export function checkMilliseconds(name: string, value: unknown): void {
   if (typeof value !== 'number') throw invalidType(name, 'of type number', value);
   if (!(value >= 0)) throw outOfRange(name, '>= 0', value);
 }
+
+/** 32 bits, as a number without sign; also with it, as `|` makes them where the highest bit is set. */
+export function checkBits32(name: string, value: unknown): number {
+  return checkInteger(name, value, -0x8000_0000, UINT32_MAX) >>> 0;
+}

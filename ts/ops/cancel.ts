@@ -75,7 +75,7 @@ function looksFor(operation: Operation<number>, { fd, opcode, any, all }: Key): 
  * stopped completes by itself, and may still succeed: an operation is over when its own completion says so.
  *
  * An operation that was started several times, and user data that several operations carry, mean the one that was
- * started first. Results in the number of operations stopped (0 for a single target that was found).
+ * started first. Results in the number of operations stopped; for a single target that was found in 0, or 1 for a futex or a child process.
  *
  * By `opcode` the kernel compares what it was given: reads and writes on registered memory are `readFixed` and
  * `writeFixed` for it. That is memory of `ring.alloc()`, and the copies that stand for small buffers of your own.

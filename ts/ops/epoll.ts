@@ -4,7 +4,7 @@ import { invalidType, invalidValue, outOfRange } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { type Fd, Operation, type OperationOptions, type Outcome, type Payload } from '../operation.ts';
-import { checkInteger, UINT32_MAX } from '../validate.ts';
+import { checkBits32, checkInteger } from '../validate.ts';
 import { nothing } from './results.ts';
 
 /** EPOLL_CTL_* (epoll_ctl(2)). */
@@ -109,7 +109,7 @@ export function epollCtl(
   }
   operation.length = CHANGES[change];
   operation.offset = checkInteger('fd', fd, 0, 0x7fff_ffff);
-  const events = checkInteger('options.events', options?.events ?? 0, 0, UINT32_MAX);
+  const events = checkBits32('options.events', options?.events ?? 0);
   const data = checkData(options?.data ?? fd);
   // The kernel reads no event to delete one (ep_op_has_event in include/linux/eventpoll.h).
   if (change !== 'delete') operation.arguments(new EpollEventPayload(events, data));

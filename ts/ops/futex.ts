@@ -6,7 +6,7 @@ import { arenaIn } from '../memory/arena.ts';
 import type { Place } from '../memory/placed.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { Operation, type OperationOptions, type Payload } from '../operation.ts';
-import { checkBoolean, checkInteger, checkOptions, UINT32_MAX } from '../validate.ts';
+import { checkBits32, checkBoolean, checkInteger, checkOptions, UINT32_MAX } from '../validate.ts';
 
 /** FUTEX2_SIZE_U32, the only size the kernel has, and FUTEX2_PRIVATE (include/uapi/linux/futex.h). */
 const SIZE_U32 = 2;
@@ -76,11 +76,6 @@ class FutexPayload implements Payload {
   }
 }
 
-/** A word's value, with or without its sign. */
-function checkValue(name: string, value: unknown): number {
-  return checkInteger(name, value, -0x8000_0000, UINT32_MAX) >>> 0;
-}
-
 function flagsOf(name: string, isPrivate: unknown): number {
   return isPrivate === undefined || checkBoolean(name, isPrivate) ? SIZE_U32 | PRIVATE : SIZE_U32;
 }
@@ -89,7 +84,8 @@ function futex<T>(opcode: number, word: FutexWord, options: FutexOptions | undef
   checkOptions('options', options);
   const operation = new Operation<T>(opcode, options);
   operation.fd = flagsOf('options.private', options?.private);
-  const mask = checkInteger('options.mask', options?.mask ?? UINT32_MAX, 1, UINT32_MAX);
+  const mask = checkBits32('options.mask', options?.mask ?? UINT32_MAX);
+  if (mask === 0) throw outOfRange('options.mask', 'a number with at least one bit', mask);
   operation.arguments(new FutexPayload(word, mask));
   return operation;
 }
@@ -124,7 +120,7 @@ export function futexWait(
 ): Operation<FutexWaitResult> {
   const word = new FutexWord('', words, index);
   const operation = futex<FutexWaitResult>(Op.futexWait, word, options);
-  operation.offset = checkValue('expected', expected);
+  operation.offset = checkBits32('expected', expected);
   operation.successErrno = constants.errno.EAGAIN;
   operation.decode = ({ res }) => (res < 0 ? 'not-equal' : 'ok');
   return operation;
@@ -202,7 +198,7 @@ function checkWaiter(name: string, waiter: unknown): Wait {
   const { words, index, expected, private: isPrivate } = waiter as Partial<FutexWaiter>;
   return {
     word: new FutexWord(`${name}.`, words, index),
-    value: checkValue(`${name}.expected`, expected),
+    value: checkBits32(`${name}.expected`, expected),
     flags: flagsOf(`${name}.private`, isPrivate),
   };
 }

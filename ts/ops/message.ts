@@ -5,7 +5,7 @@ import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
 import { Ring } from '../ring.ts';
-import { checkBoolean, checkInteger, checkOptions, UINT32_MAX } from '../validate.ts';
+import { checkBits32, checkBoolean, checkInteger, checkOptions, UINT32_MAX } from '../validate.ts';
 import { nothing } from './results.ts';
 
 /** IORING_MSG_SEND_FD, in the place of `addr`. */
@@ -46,7 +46,8 @@ export interface MsgRingOptions extends OperationOptions {
  * `completion.event`. The ring may be another thread's: its loop wakes.
  *
  * Results in nothing, when the message is in the other ring's completion queue. Errors: `EBADFD` for a target that is no
- * ring or not enabled yet, `EOVERFLOW` when the other ring's queue is full, `EBADF`. Since Linux 5.18
+ * ring or not enabled yet, `EOVERFLOW` when the kernel has no memory to keep what the other ring's queue has no
+ * room for, `EBADF`. Since Linux 5.18
  * (`completionFlags` 6.3).
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_msg_ring.3.html io_uring_prep_msg_ring(3)}
@@ -71,7 +72,7 @@ export function msgRing(target: MessageTarget, options?: MsgRingOptions): Operat
   operation.offset = checkInteger('options.data', options?.data ?? 0, 0, Number.MAX_SAFE_INTEGER);
   operation.length = checkInteger('options.res', options?.res ?? 0, -0x8000_0000, 0x7fff_ffff);
   if (options?.completionFlags !== undefined) {
-    operation.fileIndex = checkInteger('options.completionFlags', options.completionFlags, 0, UINT32_MAX);
+    operation.fileIndex = checkBits32('options.completionFlags', options.completionFlags);
     operation.opFlags = FLAGS_PASS;
   }
   operation.decode = nothing;
@@ -108,7 +109,7 @@ export interface MsgRingFileOptions extends OperationOptions {
  * An event that nobody takes leaves the slot taken. A file that stands in the slot is replaced.
  *
  * Results in the slot, when the kernel chose it, else in 0. Errors: `EINVAL` for the same ring, `ENXIO` when the other
- * ring has no table, `ENFILE` when it has no free slot, `EBADFD` and `EOVERFLOW` as for `msgRing`. Since Linux 6.0.
+ * ring has no table, `ENFILE` when it has no free slot (or no table to choose one from), `EBADFD` and `EOVERFLOW` as for `msgRing`. Since Linux 6.0.
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_msg_ring_fd.3.html io_uring_prep_msg_ring_fd(3)}
  * @example

@@ -6,7 +6,10 @@ import type { AnyOperation } from '../operation.ts';
 /** The error of an operation that this kernel does not have. */
 export function unsupported(operation: AnyOperation): UringError {
   const info = opInfo[operation.opcode];
-  const message = `this kernel does not have ${info?.name ?? operation.opcode}: it needs Linux ${info?.kernel ?? '?'} or later`;
+  const message =
+    info === undefined
+      ? `this kernel does not have operation ${operation.opcode}`
+      : `this kernel does not have ${info.name}: it needs Linux ${info.kernel} or later`;
   return new UringError('ERR_URING_UNSUPPORTED_OP', message);
 }
 
