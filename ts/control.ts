@@ -205,7 +205,7 @@ export function decodeControl(bytes: Uint8Array): ReceivedControlMessage[] {
     // The kernel cuts the last one short when room is missing (MSG_CTRUNC), and leaves its length as it was.
     const data = view.subarray(at + HEADER_BYTES, at + Math.max(length, HEADER_BYTES));
     messages.push(decode(view.readInt32LE(at + 8), view.readInt32LE(at + 12), data));
-    if (length < HEADER_BYTES) break;
+    if (length < HEADER_BYTES || length > view.byteLength) break;
     at += align(length);
   }
   return messages;

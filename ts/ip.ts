@@ -31,14 +31,11 @@ export function formatIPv4(bytes: Uint8Array): string {
 export function formatIPv6(bytes: Uint8Array): string {
   const words = Array.from({ length: 8 }, (_, at) => ((bytes[2 * at] ?? 0) << 8) | (bytes[2 * at + 1] ?? 0));
   const [start, length] = longestZeros(words);
-  const endsAsIPv4 =
-    start === 0 &&
-    (length === 6 || (length === 7 && words[7] !== 1) || (length === 5 && words[5] === 0xffff));
+  const endsAsIPv4 = start === 0 && (length === 6 || (length === 5 && words[5] === 0xffff));
   const texts = words.slice(0, endsAsIPv4 ? 6 : 8).map((word) => word.toString(16));
   if (endsAsIPv4) texts.push(formatIPv4(bytes.subarray(12, 16)));
   if (length < 2) return texts.join(':');
-  const rest = endsAsIPv4 ? Math.min(start + length, 6) : start + length;
-  return `${texts.slice(0, start).join(':')}::${texts.slice(rest).join(':')}`;
+  return `${texts.slice(0, start).join(':')}::${texts.slice(start + length).join(':')}`;
 }
 
 /** Where the longest run of zero groups starts, and how long it is; the first of equals. */

@@ -21,7 +21,7 @@ import {
 
 /** Receiving into a buffer ring. */
 export interface ReceiveOptions extends TransferOptions {
-  /** Take as many buffers as there is data for at once; the result is a list of leases. Since Linux 6.10. */
+  /** Take several buffers at once, as many as the kernel sees data for; the result is a list. Since Linux 6.10. */
   bundle?: boolean;
 }
 

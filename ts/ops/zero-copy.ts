@@ -30,11 +30,17 @@ function zeroCopyResult({ res, notification }: Outcome): ZeroCopyResult {
   return { bytes: res, copied: notification === undefined ? undefined : notification < 0 };
 }
 
+/** The result comes before the notification, with which it is delivered: results without a decoder are not kept. */
+function bytesSent({ res }: Outcome): number {
+  return res;
+}
+
 function reports(
   operation: Operation<unknown>,
   options: (TransferOptions & ReportOptions) | undefined,
 ): void {
   applyOptions(operation, options, MessageFlags.NOSIGNAL);
+  operation.decode = bytesSent;
   if (options?.reportUsage === undefined || !checkBoolean('options.reportUsage', options.reportUsage)) return;
   operation.priority(REPORT_USAGE);
   operation.decode = zeroCopyResult;

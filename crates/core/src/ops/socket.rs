@@ -231,6 +231,8 @@ pub static OPS: [OpSpec; 17] = [
             when: When::has(word::HEAD, VECTORIZED_IN_HEAD),
             addr: Wide::Iovecs,
             ioprio: POLL_FIRST | ZC_REPORT_USAGE | VECTORIZED,
+            // Up to 6.18 the kernel answers -EINVAL to a list of registered buffers; sendmsgZc takes one.
+            fixed_flag: 0,
             ..SEND_ZC
         }],
         ..SEND_ZC

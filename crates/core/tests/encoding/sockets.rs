@@ -204,11 +204,8 @@ pub fn sends(at: &Admitted) -> Vec<Row> {
 
 pub fn zero_copy(at: &Admitted) -> Vec<Row> {
     let staged = |offset| at.staged(offset) as u64;
-    let list = |ioprio: u16, count: u32, buffer: Option<u16>| {
-        let mut builder = SendZc::new(FD, at.address() as *const u8, count).flags(MSG_NOSIGNAL);
-        if buffer.is_some() {
-            builder = builder.buf_index(buffer);
-        }
+    let list = |ioprio: u16, count: u32| {
+        let builder = SendZc::new(FD, at.address() as *const u8, count).flags(MSG_NOSIGNAL);
         builder.zc_flags(ioprio | VECTORIZED).build()
     };
     vec![
@@ -239,12 +236,12 @@ pub fn zero_copy(at: &Admitted) -> Vec<Row> {
         ),
         row_with(
             "sendZc of a list",
-            list(REPORT_USAGE, 2, None),
+            list(REPORT_USAGE, 2),
             Memory::Vectors(vec![(at.plain(0) as u64, 1), (staged(33), 2)]),
         ),
         row_with(
             "sendZc of a list in one registered arena",
-            list(0, 2, Some(REGISTERED)),
+            list(0, 2),
             Memory::Vectors(vec![(at.registered(0) as u64, 1), (at.registered(100) as u64, 5)]),
         ),
     ]

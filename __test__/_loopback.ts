@@ -1,0 +1,99 @@
+// Sockets that the ring itself makes, on loopback; each is closed when its test ends.
+import { closeSync, fstatSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ExecutionContext } from 'ava';
+import { accept, bind, connect, listen, type Ring, type SocketDomain, type SocketType, socket } from 'uring';
+
+type T = ExecutionContext<unknown>;
+
+/** Closes a descriptor when the test ends. */
+export function closing(t: T, fd: number): number {
+  t.teardown(() => closeSync(fd));
+  return fd;
+}
+
+export async function open(t: T, ring: Ring, domain: SocketDomain, type: SocketType): Promise<number> {
+  return closing(t, await ring.exec(socket(domain, type)));
+}
+
+/** The port that the kernel gave an IP socket: getsockname came to io_uring with Linux 6.19 only. */
+export function portOf(fd: number): number {
+  const inode = String(fstatSync(fd).ino);
+  for (const table of ['tcp', 'udp', 'tcp6', 'udp6']) {
+    for (const line of readFileSync(`/proc/net/${table}`, 'latin1').split('\n').slice(1)) {
+      const fields = line.trim().split(/\s+/);
+      if (fields[9] === inode) return Number.parseInt(fields[1]?.split(':')[1] ?? '', 16);
+    }
+  }
+  throw new Error(`socket ${fd} has no port`);
+}
+
+export type Ip = 'IPv4' | 'IPv6';
+export const LOOPBACK = { IPv4: '127.0.0.1', IPv6: '::1' } as const;
+
+interface Bound {
+  readonly fd: number;
+  readonly port: number;
+  readonly at: { readonly address: string; readonly port: number };
+}
+
+/** A datagram socket that is bound to a free port. */
+export async function bound(t: T, ring: Ring, family: Ip = 'IPv4'): Promise<Bound> {
+  const fd = await open(t, ring, family, 'dgram');
+  const address = LOOPBACK[family];
+  await ring.exec(bind(fd, { address, port: 0 }));
+  const port = portOf(fd);
+  return { fd, port, at: { address, port } };
+}
+
+/** A socket that listens on a free port. One that is only bound does not show in /proc/net/tcp. */
+export async function listening(t: T, ring: Ring, family: Ip = 'IPv4', backlog = 511): Promise<Bound> {
+  const fd = await open(t, ring, family, 'stream');
+  const address = LOOPBACK[family];
+  await ring.exec(bind(fd, { address, port: 0 }));
+  await ring.exec(listen(fd, backlog));
+  const port = portOf(fd);
+  return { fd, port, at: { address, port } };
+}
+
+/** The two ends of a TCP connection. */
+export async function tcpPair(t: T, ring: Ring): Promise<[client: number, server: number]> {
+  const { fd, at } = await listening(t, ring);
+  const client = await open(t, ring, 'IPv4', 'stream');
+  const [server] = await Promise.all([ring.exec(accept(fd)), ring.exec(connect(client, at))]);
+  return [client, closing(t, server)];
+}
+
+let names = 0;
+
+/** An abstract name that nobody else has. */
+export function abstractName(): { path: string } {
+  names += 1;
+  return { path: `\0uring-test-${process.pid}-${names}` };
+}
+
+/** The two ends of a Unix connection. */
+export async function unixPair(
+  t: T,
+  ring: Ring,
+  type: 'stream' | 'seqpacket' = 'stream',
+): Promise<[client: number, server: number]> {
+  const name = abstractName();
+  const fd = await open(t, ring, 'unix', type);
+  await ring.exec(bind(fd, name));
+  await ring.exec(listen(fd));
+  const client = await open(t, ring, 'unix', type);
+  const [server] = await Promise.all([ring.exec(accept(fd)), ring.exec(connect(client, name))]);
+  return [client, closing(t, server)];
+}
+
+const LONGEST_WAIT_MS = 20_000;
+
+/** Waits until something is so that no event tells of. */
+export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + LONGEST_WAIT_MS;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`waited in vain until ${condition}`);
+    await sleep(1);
+  }
+}
