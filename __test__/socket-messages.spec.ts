@@ -231,12 +231,13 @@ test.serial('descriptors in messages that nobody reads are closed with the ring'
 test('credentials travel with messages, and false ones are refused', async (t) => {
   await withRing({}, async (ring) => {
     const { fd, to, sender } = await unixDatagrams(t, ring);
-    // Unix sockets take no options through io_uring, but every receiver is told when the sender says who it is.
     const me = { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
     const control: ControlMessage[] = [{ kind: 'credentials', ...me }];
+    // Before Linux 6.18 a Unix socket takes no options through io_uring.
+    await ring.exec(setsockopt(fd, 'SO_PASSCRED', true));
     t.is(await ring.exec(sendmsg(sender, { data: bytesOf('me'), to, control })), 2);
-    const { bytes } = await ring.exec(recvmsg(fd, Buffer.alloc(8), { controlBytes: 64 }));
-    t.is(bytes, 2);
+    const message = await ring.exec(recvmsg(fd, Buffer.alloc(8), { controlBytes: 64 }));
+    t.deepEqual(message.control, control);
     const nobody: ControlMessage[] = [{ kind: 'credentials', ...me, pid: 0x7fff_fff0 }];
     // No such process: even root cannot claim to be it (net/core/scm.c).
     await t.throwsAsync(ring.exec(sendmsg(sender, { data: bytesOf('x'), to, control: nobody })), {

@@ -28,7 +28,7 @@ function command<T, K extends 'single' | 'multishot' = 'single'>(
 function since(name: string, kernel: string): (error: UringError) => UringError {
   return (error) => {
     if (error.code !== 'ENOTSUP') return error;
-    const message = `this kernel does not have ${name} (it needs Linux ${kernel} or later), or this is no IP socket`;
+    const message = `this kernel does not have ${name} (it needs Linux ${kernel} or later), or this is no socket`;
     return new UringError('ERR_URING_UNSUPPORTED_OP', message);
   };
 }
@@ -120,7 +120,7 @@ function name(
 /**
  * The address of a socket itself: what it was bound to, with the port that the kernel chose.
  *
- * Errors: `ERR_URING_UNSUPPORTED_OP` where the kernel is older, or takes no commands for this kind of socket. Since
+ * Errors: `ERR_URING_UNSUPPORTED_OP` where the kernel is older, and for what is no socket. Since
  * Linux 6.19.
  *
  * @see {@link https://man7.org/linux/man-pages/man2/getsockname.2.html getsockname(2)}

@@ -87,21 +87,24 @@ function command<T>(code: number, name: string, fd: Fd, options: OperationOption
   return operation;
 }
 
-/** EOPNOTSUPP, which Node calls ENOTSUP: Unix sockets, and what is no socket (io_uring/cmd_net.c). */
+/**
+ * EOPNOTSUPP, which Node calls ENOTSUP. Before 6.18 Unix sockets have it too: the kernel took commands for protocols
+ * with an ioctl only (io_uring/cmd_net.c).
+ */
 function explain(error: UringError): UringError {
   if (error.code === 'ENOTSUP') {
     error.message +=
-      '; the kernel takes socket options through io_uring for TCP, UDP and raw sockets only (since Linux 6.7)';
+      '; it is no socket, or one whose options this kernel does not take through io_uring (TCP and UDP since Linux 6.7)';
   }
   return error;
 }
 
 /**
- * Reads an option of a TCP, UDP or raw socket. The kernel answers those of the socket level only (`SO_*`).
+ * Reads an option of a socket. Through io_uring the kernel answers those of the socket level only (`SO_*`).
  *
  * Results in the option's value: a number, a boolean, `{ on, seconds }` for `SO_LINGER`, milliseconds for a timeout.
  * By number, and with `sizeBytes` as room for it, it results in its bytes. Errors are those of getsockopt(2),
- * `ENOPROTOOPT` for an option that is unknown, `ENOTSUP` for Unix sockets. Since Linux 6.7.
+ * `ENOPROTOOPT` for an option that is unknown, `ENOTSUP` for what is no socket. Since Linux 6.7 (Unix sockets later, 6.18 at the latest).
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_cmd.3.html io_uring_prep_cmd_sock(3)}
  * @see {@link https://man7.org/linux/man-pages/man7/socket.7.html socket(7)}
@@ -181,12 +184,12 @@ function checkPlain({ level, option }: Chosen): void {
 }
 
 /**
- * Sets an option of a TCP, UDP or raw socket, of any level.
+ * Sets an option of a socket, of any level.
  *
  * By name the value has the option's type: a number, a boolean, a string, `{ on, seconds }` for `SO_LINGER`,
  * milliseconds for a timeout. By number it is a 32-bit number or bytes. Options whose value holds memory addresses
- * (socket filters, tables of netfilter) are refused. Errors are those of setsockopt(2), `ENOTSUP` for Unix sockets.
- * Since Linux 6.7.
+ * (socket filters, tables of netfilter) are refused. Errors are those of setsockopt(2), `ENOTSUP` for what is no
+ * socket. Since Linux 6.7 (Unix sockets later, 6.18 at the latest).
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_cmd.3.html io_uring_prep_cmd_sock(3)}
  * @example
