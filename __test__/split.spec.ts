@@ -236,6 +236,23 @@ test('the kernel writes into memory of the half at once, and into other memory w
   });
 });
 
+test('what the kernel wrote into shared memory is there for the thread that reads the completion', async (t) => {
+  t.timeout(TEST_TIMEOUT_MS);
+  const half = SubmissionHalf.open();
+  const memory = half.allocShared(4096);
+  const reads = start(t, 'read shared memory', { token: half.token, memory: memory.token });
+  t.is(await reads.said(), 'waiting');
+  half.prep(read(file, memory.buffer, { offset: 0 }), 64);
+  half.submit();
+  t.is(await reads.said(), readFileSync('/proc/self/exe').subarray(0, 64).toString('hex'));
+  await using ring = new Ring();
+  const own = ring.allocShared(8);
+  t.is(half.openShared(own.token).buffer.length, 8);
+  t.throws(() => half.openShared(1), { code: 'ERR_URING_STALE_HANDLE' });
+  half.close();
+  t.throws(() => half.allocShared(8), { code: 'ERR_URING_CLOSED' });
+});
+
 test('a buffer that was detached gets no bytes, and hurts nobody', (t) => {
   withHalves({}, (submission, completion) => {
     const other = new Uint8Array(64);

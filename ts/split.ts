@@ -5,6 +5,7 @@ import { CQE_BUFFER_SHIFT, CqeFlags } from './flags.ts';
 import { EXTRA_IS_EVENT } from './generated/abi.ts';
 import { Op } from './generated/ops.ts';
 import { Allocator } from './memory/allocator.ts';
+import { SharedMemory } from './memory/shared-memory.ts';
 import { type AnyOperation, Operation } from './operation.ts';
 import {
   type Layout,
@@ -58,11 +59,12 @@ interface Parts {
   readonly allocator: Allocator;
   readonly state: { isClosed: boolean };
   readonly owner: HalfOwner;
+  /** What tells the memory of this ring from that of others. */
+  readonly ring: object;
 }
 
 function partsOf(half: NativeSubmissionHalf, layout: Layout): Parts {
   const state = { isClosed: false };
-  // What tells the memory of this ring from that of others.
   const ring = {};
   const queues: NativeSubmission = {
     shared: () => half.shared(),
@@ -79,7 +81,7 @@ function partsOf(half: NativeSubmissionHalf, layout: Layout): Parts {
     },
   };
   const allocator = new Allocator(half, ring);
-  return { native: half, engine: new Engine(ring, queues, layout), allocator, state, owner };
+  return { native: half, engine: new Engine(ring, queues, layout), allocator, state, owner, ring };
 }
 
 /**
@@ -87,9 +89,9 @@ function partsOf(half: NativeSubmissionHalf, layout: Layout): Parts {
  * set up for it: it belongs to no thread, so it has none of the flags that make a {@link Ring} fast on one.
  *
  * The other thread gets the number that came with an operation, and the kernel's result as it is. What more an
- * operation results in (stats, messages, registered files) needs a `Ring`. Bytes arrive in memory of `alloc()` when
- * the kernel writes them; into other buffers they are copied by `submit`, `reclaim` or `inFlight` once the other thread
- * has taken the completion.
+ * operation results in (stats, messages, registered files) needs a `Ring`. Bytes for the other thread go into memory
+ * of `allocShared()`, which it opens with a token. Into buffers that are not the ring's they are copied by `submit`,
+ * `reclaim` or `inFlight`, once the other thread has taken the completion.
  *
  * Keep it while you need it, and close it when you are done: that cancels what is in flight. The ring ends when both
  * halves are closed or their threads have ended.
@@ -199,10 +201,24 @@ export class SubmissionHalf extends SubmissionQueue {
     }
   }
 
-  /** Memory that Rust owns, as of {@link Ring.alloc}; only this half sees it. */
+  /** Memory that Rust owns, as of `ring.alloc`; only this half sees it. */
   alloc(sizeBytes: number): Buffer {
     this.#parts.owner.assertOpen();
     return this.#parts.allocator.alloc(checkInteger('sizeBytes', sizeBytes, 1, ALLOC_BYTES_MAX));
+  }
+
+  /** Memory that the other half sees too, when it is told the token: see {@link SharedMemory}. */
+  allocShared(sizeBytes: number): SharedMemory {
+    const { native: half, owner, ring } = this.#parts;
+    owner.assertOpen();
+    return SharedMemory.create(half, ring, checkInteger('sizeBytes', sizeBytes, 1, ALLOC_BYTES_MAX));
+  }
+
+  /** Memory that another ring of the process has made with `allocShared`, for operations of this one. */
+  openShared(token: number): SharedMemory {
+    const { native: half, owner, ring } = this.#parts;
+    owner.assertOpen();
+    return SharedMemory.open(half, ring, checkInteger('token', token, 1, Number.MAX_SAFE_INTEGER));
   }
 
   /**
@@ -362,6 +378,17 @@ export class CompletionHalf {
     const isEvent = (extra & EXTRA_IS_EVENT) !== 0;
     const event = isEvent ? eventOf(undefined, index, { res, flags }, extra) : undefined;
     return new SplitCompletion(userData, res, flags, event);
+  }
+
+  /**
+   * Memory that the submitting half, or another ring of the process, has made with `allocShared`. What the kernel has
+   * written there is seen once the completion is read.
+   *
+   * @throws `ERR_URING_STALE_HANDLE` when nobody has it any more
+   */
+  openShared(token: number): SharedMemory {
+    if (this.#closed) throw closedError();
+    return SharedMemory.open(this.#native, this, checkInteger('token', token, 1, Number.MAX_SAFE_INTEGER));
   }
 
   /**

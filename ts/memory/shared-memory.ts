@@ -1,5 +1,5 @@
 import { systemError, UringError } from '../errors.ts';
-import type { NativeRing } from '../platform/native.ts';
+import type { NativeShared } from '../platform/native.ts';
 import { labelArena } from './arena.ts';
 
 /**
@@ -23,7 +23,7 @@ export class SharedMemory {
   }
 
   /** @internal */
-  static create(native: NativeRing, ring: unknown, sizeBytes: number): SharedMemory {
+  static create(native: Pick<NativeShared, 'createShared'>, ring: unknown, sizeBytes: number): SharedMemory {
     const made = native.createShared(sizeBytes);
     if (typeof made === 'number') throw systemError(made, 'mmap');
     labelArena(made.memory, { ring, handle: made.handle, registered: made.registered === 1 });
@@ -31,7 +31,7 @@ export class SharedMemory {
   }
 
   /** @internal */
-  static open(native: NativeRing, ring: unknown, token: number): SharedMemory {
+  static open(native: Pick<NativeShared, 'openShared'>, ring: unknown, token: number): SharedMemory {
     const made = native.openShared(token);
     if (typeof made === 'number') {
       const error = systemError(made, 'mmap');

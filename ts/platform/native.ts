@@ -113,6 +113,12 @@ export interface NativeMemory {
   alloc(sizeBytes: number, register: boolean): NativeArena | number;
 }
 
+/** Where memory of several rings comes from. */
+export interface NativeShared {
+  createShared(sizeBytes: number): NativeSharedMemory | number;
+  openShared(token: number): NativeSharedMemory | number;
+}
+
 /** What is needed to prepare and submit operations. */
 export interface NativeSubmission extends NativeMemory {
   shared(): ArrayBuffer;
@@ -120,12 +126,10 @@ export interface NativeSubmission extends NativeMemory {
 }
 
 /** The cold calls of `crates/binding/src/lib.rs`; numbers below zero are negative errnos. */
-export interface NativeRing extends NativeRegistrar, NativeSubmission {
+export interface NativeRing extends NativeRegistrar, NativeSubmission, NativeShared {
   hot(): HotFunctions;
   layout(): Layout | null;
   stats(): number[];
-  createShared(sizeBytes: number): NativeSharedMemory | number;
-  openShared(token: number): NativeSharedMemory | number;
   attach(deliver: (fatal: number) => void, closed: () => void): number;
   close(): number;
   cancelAll(): number;
@@ -138,7 +142,7 @@ export interface NativeRing extends NativeRegistrar, NativeSubmission {
 }
 
 /** The calls of `crates/binding/src/split.rs` for the half of a ring that submits. */
-export interface NativeSubmissionHalf extends NativeMemory {
+export interface NativeSubmissionHalf extends NativeMemory, NativeShared {
   token(): number;
   layout(): Layout | null;
   shared(): ArrayBuffer;
@@ -151,7 +155,7 @@ export interface NativeSubmissionHalf extends NativeMemory {
 }
 
 /** The calls of `crates/binding/src/split.rs` for the half that takes completions. */
-export interface NativeCompletionHalf {
+export interface NativeCompletionHalf extends Pick<NativeShared, 'openShared'> {
   cqEntries(): number;
   block(): ArrayBuffer;
   take(): number;

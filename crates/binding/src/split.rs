@@ -3,7 +3,7 @@
 
 use crate::external::{self, Release};
 use crate::setup::{Layout, layout_of};
-use crate::{failed, value};
+use crate::{failed, shared_memory, value};
 use napi::bindgen_prelude::{Either, Env, Unknown};
 use napi::sys;
 use napi_derive::napi;
@@ -14,8 +14,11 @@ use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use uring_core::arenas::NewArena;
 use uring_core::memory::Mapping;
+use uring_core::ring::Ring;
 use uring_core::setup::Config;
+use uring_core::shared_memory::{find, random_token};
 use uring_core::split::{Delivered, Freed, Refused, Split};
 
 /// Completions that are taken from the ring at a time, and free indexes that are handed out at a time.
@@ -24,25 +27,12 @@ const BATCH: usize = 512;
 const BATCH_OFFSET: usize = 64;
 /// Longest wait that is told apart from an endless one: about 11 days, in milliseconds.
 const TIMEOUT_MS_MAX: f64 = 1e9;
-/// Tokens are numbers that JavaScript can hold exactly.
-const TOKEN_MASK: u64 = (1 << 53) - 1;
 
 /// The rings of this process whose submitting half is open, by the token that opens the other half.
 static OPEN: Mutex<BTreeMap<u64, Weak<Split>>> = Mutex::new(BTreeMap::new());
 
 fn open_rings() -> MutexGuard<'static, BTreeMap<u64, Weak<Split>>> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A number that nobody guesses.
-fn random_token() -> io::Result<u64> {
-    let mut token = 0u64;
-    // SAFETY: eight bytes of a local; so few are never given in part (man getrandom(2)).
-    let given = unsafe { libc::getrandom((&raw mut token).cast(), size_of::<u64>(), 0) };
-    if given < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(token & TOKEN_MASK)
 }
 
 /// A half in its environment. It is closed once: by JavaScript, when it is forgotten, or with the environment.
@@ -79,6 +69,25 @@ impl Half {
             Rc::decrement_strong_count(Rc::as_ptr(self));
         }
         (self.end)(&self.split);
+    }
+
+    /// Something short with the ring, as long as there is one.
+    fn with<T>(&self, act: impl FnOnce(&mut Ring) -> io::Result<T>) -> Result<T, i32> {
+        self.split.with(act).map_err(|error| failed(&error))
+    }
+
+    /// What gives up an arena of the ring.
+    fn release(&self, handle: u32) -> Release {
+        let split = Arc::downgrade(&self.split);
+        Box::new(move || {
+            if let Some(split) = split.upgrade() {
+                // Without a ring there is no arena either.
+                let _closed = split.with(|ring| {
+                    ring.release_arena(handle);
+                    Ok(())
+                });
+            }
+        })
     }
 
     /// The ring, as long as this half is open.
@@ -150,7 +159,7 @@ impl NativeSubmissionHalf {
 
     #[napi]
     pub fn layout(&self) -> Option<Layout> {
-        self.half.split.with(|ring| Ok(layout_of(ring))).ok()
+        self.half.with(|ring| Ok(layout_of(ring))).ok()
     }
 
     /// The block that submission records are written to (see `uring_core::shared`).
@@ -183,23 +192,20 @@ impl NativeSubmissionHalf {
         size_bytes: f64,
         register: bool,
     ) -> napi::Result<Unknown<'env>> {
-        let split = &self.half.split;
-        let create = |size_bytes| {
-            let created = split.with(|ring| ring.create_arena(size_bytes, register));
-            created.map_err(|error| failed(&error))
-        };
-        external::new_arena(env, size_bytes, create, |handle| -> Release {
-            let split = Arc::downgrade(split);
-            Box::new(move || {
-                if let Some(split) = split.upgrade() {
-                    // Without a ring there is no arena either.
-                    let _closed = split.with(|ring| {
-                        ring.release_arena(handle);
-                        Ok(())
-                    });
-                }
-            })
-        })
+        let create = |size_bytes| self.half.with(|ring| ring.create_arena(size_bytes, register));
+        external::new_arena(env, size_bytes, create, |handle| self.half.release(handle))
+    }
+
+    #[napi(ts_return_type = "NativeSharedMemory | number")]
+    pub fn create_shared<'env>(&self, env: &'env Env, size_bytes: f64) -> napi::Result<Unknown<'env>> {
+        let create = |size_bytes| self.half.with(|ring| ring.create_shared(size_bytes));
+        shared_memory::created(env, size_bytes, create, |handle| self.half.release(handle))
+    }
+
+    #[napi(ts_return_type = "NativeSharedMemory | number")]
+    pub fn open_shared<'env>(&self, env: &'env Env, token: f64) -> napi::Result<Unknown<'env>> {
+        let open = |token| self.half.with(|ring| ring.open_shared(token));
+        shared_memory::opened(env, token, open, |handle| self.half.release(handle))
     }
 
     /// Submits what is prepared; answers the number of records taken.
@@ -328,6 +334,21 @@ impl NativeCompletionHalf {
         drop(taken);
         self.batch.show();
         status(result)
+    }
+
+    /// Shared memory, only to look at: {handle, registered, memory, token}, or a negative errno.
+    #[napi(ts_return_type = "NativeSharedMemory | number")]
+    pub fn open_shared<'env>(&self, env: &'env Env, token: f64) -> napi::Result<Unknown<'env>> {
+        let open = |token| {
+            let (mapping, size_bytes) = find(token).ok_or(-libc::ENOENT)?;
+            let arena = NewArena {
+                handle: 0,
+                mapping,
+                registered: false,
+            };
+            Ok((arena, size_bytes))
+        };
+        shared_memory::opened(env, token, open, |_| Box::new(|| {}))
     }
 
     /// Completions that can be taken without waiting.

@@ -24,7 +24,8 @@ fn table() -> MutexGuard<'static, HashMap<u64, Entry>> {
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn random() -> io::Result<u64> {
+/// A number that nobody guesses.
+pub fn random_token() -> io::Result<u64> {
     let mut bytes = [0u8; 8];
     // SAFETY: the kernel writes at most 8 bytes into the local; so few come whole (man getrandom(2)).
     let read = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
@@ -40,7 +41,7 @@ fn tell(mapping: &Arc<Mapping>, size_bytes: usize) -> io::Result<u64> {
     let mut table = table();
     table.retain(|_, entry| entry.mapping.strong_count() > 0);
     loop {
-        let token = random()?;
+        let token = random_token()?;
         if token != 0 && !table.contains_key(&token) {
             let mapping = Arc::downgrade(mapping);
             table.insert(token, Entry { mapping, size_bytes });
@@ -49,7 +50,7 @@ fn tell(mapping: &Arc<Mapping>, size_bytes: usize) -> io::Result<u64> {
     }
 }
 
-fn find(token: u64) -> Option<(Arc<Mapping>, usize)> {
+pub fn find(token: u64) -> Option<(Arc<Mapping>, usize)> {
     let table = table();
     let entry = table.get(&token)?;
     Some((entry.mapping.upgrade()?, entry.size_bytes))
