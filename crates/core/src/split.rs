@@ -3,9 +3,9 @@
 //! Everything of the ring is behind one lock, which nobody holds while waiting. Three rules make it safe, and keep each
 //! side's memory its own:
 //! - Only the submitting thread takes records out of the shared block, so JavaScript never writes one while it is read.
-//! - Only the thread that takes completions moves them out of the kernel's queue while the ring is open. The kernel
-//!   counts from the queue's head when it waits for several; had the other thread moved it meanwhile, the wait would
-//!   miss what it waits for.
+//! - Only the thread that takes completions moves them out of the kernel's queue, unless the ring is being closed or the
+//!   kernel is short of memory. The kernel counts from the queue's head when it waits for several; had the other thread
+//!   moved it meanwhile, the wait would miss what it waits for, until its slice is over.
 //! - An index is free for the submitting thread when the other has taken its last completion, not before: until then
 //!   the number that came with the operation stands under it.
 
