@@ -1,7 +1,8 @@
 // What a refusal of bad input has to be, and that nothing is left of it.
-import type { ExecutionContext } from 'ava';
-import type { Ring, UringError } from 'uring';
+import test, { type ExecutionContext } from 'ava';
+import type { AnyOperation, Ring, UringError } from 'uring';
 import { assertUsable } from './_fixtures.ts';
+import { withRing } from './_helpers.ts';
 
 type Class = typeof TypeError | typeof RangeError | typeof UringError;
 export type Case = readonly [
@@ -51,3 +52,32 @@ export const range = (what: string, act: Case[1], message: RegExp): Case => [
   'ERR_OUT_OF_RANGE',
   message,
 ];
+
+/** A test that each of these is refused. */
+export function declare(title: string, cases: readonly Case[]): void {
+  test(title, async (t) => {
+    await withRing({ entries: 4 }, async (ring) => {
+      for (const each of cases) await refuses(t, ring, each);
+    });
+  });
+}
+
+/** One argument of an operation, and the operation with something given for it. */
+export type Argument = readonly [
+  operation: string,
+  argument: string,
+  make: (given: unknown, ring: Ring) => AnyOperation,
+];
+
+/** Cases for arguments of a kind: every wrong value for every one of them, and how it is refused. */
+export function each(
+  list: readonly Argument[],
+  wrongs: readonly (readonly [given: unknown, how: typeof type])[],
+): readonly Case[] {
+  return list.flatMap(([operation, argument, make]) => {
+    const named = new RegExp(`"${argument.replaceAll(/[.[\]]/g, '\\$&')}["[.]`);
+    return wrongs.map(([given, how]) =>
+      how(`${operation} ${argument}: ${String(given)}`, (ring) => make(given, ring), named),
+    );
+  });
+}

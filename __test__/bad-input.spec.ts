@@ -22,19 +22,11 @@ import {
 } from 'uring';
 import { assertUsable } from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
-import { type Case, range, refuses, type, value, wrong } from './_refusals.ts';
+import { declare, range, refuses, type, value, wrong } from './_refusals.ts';
 
 leakCheck(test);
 
 const memory = Buffer.alloc(16);
-
-function declare(title: string, cases: readonly Case[]): void {
-  test(title, async (t) => {
-    await withRing({ entries: 4 }, async (ring) => {
-      for (const each of cases) await refuses(t, ring, each);
-    });
-  });
-}
 
 declare('what is no operation is refused by every method that takes one', [
   type(
