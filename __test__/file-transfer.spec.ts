@@ -7,18 +7,19 @@ import {
   ioprio,
   type Pipe,
   pipe,
-  type Ring,
+  Ring,
   RwFlags,
   read,
   readMultishot,
   readvFixed,
+  type UringError,
   write,
   writev,
   writevFixed,
 } from 'uring';
-import { assertUsable, FORMS, file, open, pattern, runAs } from './_fixtures.ts';
+import { assertUsable, FORMS, fifo, file, open, pattern, runAs } from './_fixtures.ts';
 import { leakCheck, tmpDir, withRing } from './_helpers.ts';
-import { soon, until } from './_until.ts';
+import { settle, soon, until } from './_until.ts';
 
 leakCheck(test);
 
@@ -163,6 +164,17 @@ test('readMultishot from a registered file and by callback has more completions 
       ['b', true],
     ]);
   });
+});
+
+test('readMultishot that waits ends with its ring, and so does a read that waits for a buffer', async (t) => {
+  const fd = fifo(t);
+  const ring = new Ring();
+  const buffers = ring.registrar.registerBufferRing({ entries: 1, sizeBytes: 16 });
+  const ends = [ring.multishot(readMultishot(fd, buffers)).next(), ring.exec(read(fd, buffers))];
+  const codes = ends.map((promise) => promise.catch((error: UringError) => error.code));
+  await settle();
+  await soon(ring.close(), 'the end of the ring');
+  t.deepEqual(await Promise.all(codes), ['ECANCELED', 'ECANCELED']);
 });
 
 test('readMultishot of a regular file fails with EBADFD', async (t) => {

@@ -2,6 +2,7 @@
 import { closeSync, constants, readFileSync, readSync, writeSync } from 'node:fs';
 import test from 'ava';
 import {
+  asyncCancel,
   close,
   FixedFile,
   fixedFdInstall,
@@ -12,11 +13,12 @@ import {
   SpliceFlags,
   splice,
   tee,
+  type UringError,
   write,
 } from 'uring';
 import { assertUsable, FORMS, file, pattern, reap, runAs, waitFor } from './_fixtures.ts';
 import { leakCheck, openFds, withRing } from './_helpers.ts';
-import { soon } from './_until.ts';
+import { settle, soon } from './_until.ts';
 
 leakCheck(test);
 
@@ -237,6 +239,25 @@ test('splice of an empty pipe waits for data, unless it is told not to', async (
     t.is(readFileSync(path, 'utf8'), 'late');
     closePipe(ends, other);
   });
+});
+
+// The kernel answered -512 (ERESTARTSYS) here, which is no error of anybody's.
+test('splice and tee that wait are interrupted when they are cancelled, and when their ring is closed', async (t) => {
+  const { fd } = file(t);
+  const ring = new Ring();
+  const [one, two] = [await ring.exec(pipe()), await ring.exec(pipe())];
+  const codeOf = (promise: Promise<number>) => promise.then(String, (error: UringError) => error.code);
+  const waiting = splice(one.readFd, fd, 10);
+  const cancelled = codeOf(ring.exec(waiting));
+  await ring.exec(asyncCancel(waiting)).catch(() => {});
+  t.true(['EINTR', 'ECANCELED'].includes(await soon(cancelled, 'the cancelled splice')));
+  const left = [splice(one.readFd, fd, 10), tee(one.readFd, two.writeFd, 10)].map((operation) =>
+    codeOf(ring.exec(operation)),
+  );
+  await settle();
+  await soon(ring.close(), 'the end of the ring');
+  for (const code of await Promise.all(left)) t.true(['EINTR', 'ECANCELED'].includes(code), code);
+  closePipe(one, two);
 });
 
 test('splice and tee fail as their system calls do', async (t) => {

@@ -1,4 +1,5 @@
 // Commands to block devices.
+import type { UringError } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import { type Fd, Operation, type OperationOptions } from '../operation.ts';
 import { checkSize } from '../validate.ts';
@@ -13,6 +14,12 @@ export interface BlockDiscardOptions extends OperationOptions {
   offset: number | bigint;
   /** Size of the range, a multiple of the device's sector size. */
   lengthBytes: number | bigint;
+}
+
+function onlyDevices(error: UringError): UringError {
+  if (error.code === 'ENOTSUP')
+    error.message += '; it is for block devices that can discard, since Linux 6.12';
+  return error;
 }
 
 /**
@@ -36,6 +43,7 @@ export function blockDiscard(fd: Fd, options: BlockDiscardOptions): Operation<vo
   const operation = new Operation<void>(Op.uringCmd, options).on('fd', fd);
   operation.decode = nothing;
   operation.syscall = 'blockDiscard';
+  operation.traits = { explain: onlyDevices };
   operation.offset = BLOCK_URING_CMD_DISCARD;
   const offset = checkSize('options.offset', options?.offset, 0);
   operation.arguments(new WidePayload(offset, checkSize('options.lengthBytes', options?.lengthBytes, 1)));

@@ -162,7 +162,7 @@ export function writeFixed(fd: Fd, buffer: Bytes, options?: WriteOptions): Opera
 
 /**
  * Reads into several buffers, one after the other, in one operation. Buffers of `ring.alloc()` and others may be
- * mixed.
+ * mixed; where all are of one registered arena it is the registered-buffer form by itself (6.15).
  *
  * Results in the total number of bytes read. At most 1024 buffers. Since Linux 5.1.
  *
@@ -183,7 +183,8 @@ export function readv(fd: Fd, buffers: readonly Bytes[], options?: ReadWriteOpti
 }
 
 /**
- * Writes several buffers, one after the other, in one operation.
+ * Writes several buffers, one after the other, in one operation; by the registered-buffer form where {@link readv}
+ * would use it.
  *
  * Results in the total number of bytes written. At most 1024 buffers. Since Linux 5.1.
  *

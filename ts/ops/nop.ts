@@ -132,7 +132,7 @@ export function nop(options?: NopOptions): Operation<number> {
  *
  * Results in 0, or in the injected `result`.
  *
- * Errors: `ERR_URING_UNSUPPORTED_OP` before Linux 6.19, `ERR_URING_INVALID_RECORD` on a ring whose entries have 64 bytes.
+ * Errors: `ERR_URING_UNSUPPORTED_OP` before Linux 6.19, `ERR_URING_NEEDS_LARGE_ENTRY` on a ring whose entries have 64 bytes.
  * Since Linux 6.19.
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_nop128.3.html io_uring_prep_nop128(3)}

@@ -1,5 +1,7 @@
 // Pipes: making them, and moving bytes through them without copying.
 import { constants } from 'node:fs';
+import { constants as osConstants } from 'node:os';
+import { systemError, type UringError } from '../errors.ts';
 import { FixedFile, SLOTS_MAX } from '../files.ts';
 import { Op } from '../generated/ops.ts';
 import { TRANSFER_BYTES_MAX } from '../memory/bytes.ts';
@@ -33,6 +35,14 @@ export interface SpliceOptions extends TeeOptions {
   offsetOut?: number | bigint | null;
 }
 
+/** The kernel's own, which is not to be seen outside (include/linux/errno.h). */
+const ERESTARTSYS = 512;
+
+/** What is cancelled while it waits in a worker: io_uring/rw.c makes EINTR of it, io_uring/splice.c does not. */
+function interrupted(error: UringError): UringError {
+  return error.errno === -ERESTARTSYS ? systemError(-osConstants.errno.EINTR, error.syscall ?? '') : error;
+}
+
 /** Both name the destination in `fd` and the source in the place of `file_index`. */
 function fromTo(
   opcode: number,
@@ -50,6 +60,7 @@ function fromTo(
     operation.fileIndex = operation.own('fdIn', fdIn).handle;
     operation.opFlags = spliceFlags | FROM_SLOT;
   }
+  operation.traits = { explain: interrupted };
   operation.on('fdOut', fdOut);
   operation.length = checkInteger('lengthBytes', lengthBytes, 1, TRANSFER_BYTES_MAX);
   return operation;
@@ -64,7 +75,7 @@ function checkPosition(name: string, offset: unknown): number {
  *
  * Results in the number of bytes moved, which may be fewer than asked for; 0 is the end of the source. Fewer break a
  * `LINK`. Errors are those of splice(2): `EINVAL` where neither is a pipe or the file system cannot do it, `ESPIPE` for
- * an offset in a pipe, `EAGAIN` with `NONBLOCK`. Since Linux 5.7.
+ * an offset in a pipe, `EAGAIN` with `NONBLOCK`; one that waits and is cancelled fails with `EINTR`. Since Linux 5.7.
  *
  * @param fdIn source: descriptor or registered file
  * @param fdOut destination: descriptor or registered file
@@ -94,8 +105,8 @@ export function splice(fdIn: Fd, fdOut: Fd, lengthBytes: number, options?: Splic
  * Copies what is in one pipe to another, without taking it out.
  *
  * Results in the number of bytes copied, which may be fewer than asked for; 0 when there is nothing and nobody writes.
- * Fewer break a `LINK`. Errors are those of tee(2): `EINVAL` where one is no pipe, `EAGAIN` with `NONBLOCK`. Since
- * Linux 5.8.
+ * Fewer break a `LINK`. Errors are those of tee(2): `EINVAL` where one is no pipe, `EAGAIN` with `NONBLOCK`,
+ * `EINTR` when it waits and is cancelled. Since Linux 5.8.
  *
  * @param fdIn source: descriptor or registered file
  * @param fdOut destination: descriptor or registered file

@@ -58,6 +58,8 @@ export const SyncFileRangeFlags = {
   WAIT_AFTER: 4,
 } as const;
 
+const SYNC_ALL = SyncFileRangeFlags.WAIT_BEFORE | SyncFileRangeFlags.WRITE | SyncFileRangeFlags.WAIT_AFTER;
+
 export interface SyncFileRangeOptions extends OperationOptions {
   /** {@link SyncFileRangeFlags}. Default: all of them, which writes and waits. */
   syncFlags?: number;
@@ -92,7 +94,7 @@ export function syncFileRange(fd: Fd, options?: SyncFileRangeOptions): Operation
   const operation = new Operation<void>(Op.syncFileRange, options).on('fd', fd);
   operation.decode = nothing;
   takeRange(operation, options);
-  const syncFlags = options?.syncFlags ?? 7;
-  operation.opFlags = checkFlags('options.syncFlags', syncFlags, 7, 'SyncFileRangeFlags');
+  const syncFlags = options?.syncFlags ?? SYNC_ALL;
+  operation.opFlags = checkFlags('options.syncFlags', syncFlags, SYNC_ALL, 'SyncFileRangeFlags');
   return operation;
 }
