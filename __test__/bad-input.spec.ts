@@ -145,7 +145,7 @@ declare('buffers are memory, not empty, and not more than one operation can move
   ),
   type('an array', () => write(FD, wrong([1, 2])), /"buffer" .* Received Array/),
   type('null', () => read(FD, wrong(null)), /"buffer" .* Received null/),
-  type('undefined', () => send(FD, wrong(undefined)), /"buffer" .* Received undefined/),
+  type('undefined', () => send(FD, wrong(undefined)), /"data" .* Received undefined/),
   value(
     'an empty Buffer',
     () => read(FD, Buffer.alloc(0)),

@@ -32,6 +32,7 @@ const EXPORTS = [
   'ReceivedMessage',
   'Ring',
   'RwFlags',
+  'SharedMemory',
   'SocketFlags',
   'SpliceFlags',
   'SplitCompletion',

@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import test from 'ava';
 import {
+  asyncCancel,
   type Clock,
   linkTimeout,
   nop,
@@ -18,6 +19,7 @@ import {
 } from 'uring';
 import { assertUsable, endedAs, FORMS, fifo, reap, runAs, waitFor } from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
+import { soon } from './_until.ts';
 
 leakCheck(test);
 
@@ -221,5 +223,57 @@ test('linkTimeout is refused on the event loop, and EINVAL behind nothing', asyn
       ['nop', 0],
       ['limit', 'ECANCELED'],
     ]);
+  });
+});
+
+/** Lets time pass without a turn of the event loop. */
+function block(timeMs: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, timeMs);
+}
+
+test('a timer that has expired and is about to start again is stopped all the same', async (t) => {
+  await withRing({}, async (ring) => {
+    for (let round = 0; round < 20; round += 1) {
+      const timer = timeoutMultishot(1);
+      const ended = new Promise((resolve) => {
+        ring.start(timer, (error, _result, { hasMore }) => {
+          if (!hasMore) resolve(error?.code);
+        });
+      });
+      await ring.exec(timeout(2));
+      block(3);
+      t.is(await ring.exec(asyncCancel(timer)), 0);
+      t.is(await soon(Promise.resolve(ended), 'the end of the timer'), 'ECANCELED');
+    }
+    t.is(ring.inFlight, 0);
+  });
+});
+
+test('leaving a fast timer ends it, however busy the thread is', async (t) => {
+  await withRing({}, async (ring) => {
+    for (let round = 0; round < 20; round += 1) {
+      for await (const _ of ring.multishot(timeoutMultishot(0.1))) {
+        block(2);
+        break;
+      }
+    }
+    t.is(ring.inFlight, 0);
+  });
+});
+
+test('a timer that repeats too fast to be stopped is refused, also as a change of one', async (t) => {
+  await withRing({}, async (ring) => {
+    const refusal = { code: 'ERR_OUT_OF_RANGE', message: /"time" .* for a timer that repeats/ };
+    for (const time of [0, 0.09, 99_999n, { sec: 0, nsec: 1 }]) {
+      t.throws(() => timeoutMultishot(time), refusal);
+    }
+    const timer = timeoutMultishot(3_600_000);
+    const ended = new Promise((resolve) => {
+      ring.start(timer, (error) => resolve(error?.code), 'timer');
+    });
+    await t.throwsAsync(ring.exec(timeoutUpdate(timer, 0)), refusal);
+    await t.throwsAsync(ring.exec(timeoutUpdate({ userData: 'timer' }, 0)), refusal);
+    await ring.exec(timeoutRemove(timer));
+    t.is(await ended, 'ECANCELED');
   });
 });

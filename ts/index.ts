@@ -27,7 +27,7 @@ export { FileTable, type FileTableOptions, FixedFile, type SetFileOptions } from
 export { CqeFlags, SqeFlags } from './flags.ts';
 export { Op } from './generated/ops.ts';
 export type { Bytes } from './memory/bytes.ts';
-export type { SharedMemory } from './memory/shared-memory.ts';
+export { SharedMemory } from './memory/shared-memory.ts';
 export { type MessageOptions, sendMessage } from './message.ts';
 export { MessageFlags } from './message-flags.ts';
 export { type AnyOperation, type Fd, Operation, type OperationOptions } from './operation.ts';

@@ -49,6 +49,8 @@ export interface Payload {
 
 /** What only some kinds of operations need. */
 export interface Traits<T> {
+  /** Throws if this request must not be made about that operation. */
+  checkTarget?(target: AnyOperation): void;
   /** Says more about an error of the kernel. */
   explain?(error: UringError): UringError;
   /** What of a result has to be given up if nobody takes it; the result itself where this is missing. */

@@ -1,6 +1,6 @@
 // Time: timers, and limits of time for other operations.
 import { constants } from 'node:os';
-import { invalidValue } from '../errors.ts';
+import { invalidValue, outOfRange } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { Operation, type OperationOptions, type Payload } from '../operation.ts';
@@ -10,6 +10,7 @@ import { checkTarget, type OperationTarget } from './cancel.ts';
 import { nothing } from './results.ts';
 
 /** IORING_TIMEOUT_* and IORING_LINK_TIMEOUT_UPDATE. */
+const REPEAT_MIN_NSEC = 100_000n;
 const ABSOLUTE = 1 << 0;
 const UPDATE = 1 << 1;
 const LINK_UPDATE = 1 << 4;
@@ -69,6 +70,15 @@ function clockFlags({ absolute, clock = 'monotonic', etimeSuccess }: ClockOption
     (isSet('options.absolute', absolute) ? ABSOLUTE : 0) |
     (isSet('options.etimeSuccess', etimeSuccess) ? ETIME_SUCCESS : 0)
   );
+}
+
+/**
+ * A timer that expires again before the loop comes round is in none of the kernel's lists when it is to be stopped
+ * (io_uring/timeout.c, io_timeout_fn), and would go on for ever.
+ */
+function checkInterval(name: string, { sec, nsec }: Timespec, given: unknown): void {
+  if (sec > 0n || nsec >= REPEAT_MIN_NSEC) return;
+  throw outOfRange(name, '>= 0.1 milliseconds for a timer that repeats, or nothing could stop it', given);
 }
 
 function timer<K extends 'single' | 'multishot'>(
@@ -144,6 +154,7 @@ export function timeoutMultishot(
   // io_timeout_prep in io_uring/timeout.c: a point in time comes once.
   if ((operation.opFlags & ABSOLUTE) !== 0)
     throw invalidValue('options.absolute', 'is not possible for a timer that repeats');
+  checkInterval('time', checkTime('time', time), time);
   if (options?.repeat !== undefined)
     operation.offset = checkInteger('options.repeat', options.repeat, 0, UINT32_MAX);
   operation.opFlags |= MULTISHOT;
@@ -209,7 +220,13 @@ export function timeoutUpdate(
   options?: TimeoutUpdateOptions,
 ): Operation<void> {
   const operation = timeoutRemove(target, options);
-  operation.arguments(new TimespecPayload(checkTime('time', time), OFF));
+  const checked = checkTime('time', time);
+  operation.arguments(new TimespecPayload(checked, OFF));
+  operation.traits = {
+    checkTarget: ({ isMultishot }) => {
+      if (isMultishot) checkInterval('time', checked, time);
+    },
+  };
   checkOptions('options', options);
   const isLinked = target instanceof Operation && target.opcode === Op.linkTimeout;
   operation.opFlags =

@@ -209,6 +209,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
 
   #writeTarget(request: AnyOperation, slot: Slot, base: number): void {
     const target = this.slots.find((slot) => means(request, slot));
+    if (target?.operation !== undefined) request.traits?.checkTarget?.(target.operation);
     // -1 is an index that no operation has: the kernel then answers ENOENT.
     this.#records[base + 4] = target?.index ?? -1;
     this.#records[base + 5] = target?.sequence ?? 0;

@@ -142,11 +142,20 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
   #cancel(): void {
     if (this.#cancelSent || !this.#armed) return;
     this.#cancelSent = true;
+    // A request that comes while the operation is about to complete or to start again finds nothing.
+    const answer = (error: UringError | null): void => {
+      if (error !== null && this.#armed) setImmediate(() => this.#cancelAgain());
+    };
     try {
-      this.#owner.start(asyncCancel({ userData: this }), { settle: () => {} }, undefined);
+      this.#owner.start(asyncCancel({ userData: this }), { settle: answer }, undefined);
     } catch {
       // A ring that closes, or is broken, ends all of its operations without being asked.
     }
+  }
+
+  #cancelAgain(): void {
+    this.#cancelSent = false;
+    this.#cancel();
   }
 
   /** @internal */

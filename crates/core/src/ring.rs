@@ -141,7 +141,7 @@ impl Ring {
 
     /// The kernel says that completions wait for us to enter it. 6.18 may leave the flag behind when nothing waits any
     /// more (seen after chains), so it is a reason to enter once, never one to come again.
-    fn taskrun(&self) -> bool {
+    pub(crate) fn taskrun(&self) -> bool {
         self.queues.has_task_work()
     }
 

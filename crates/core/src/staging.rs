@@ -1,10 +1,12 @@
 //! From the shared block to the submission queue: records are admitted or refused, alone or as whole chains.
 
+use crate::ops;
 use crate::queues::Sqe;
 use crate::reject::Reject;
 use crate::relocate::{SQE_HARDLINK, SQE_LINK, Tables, Words};
 use crate::ring::Ring;
 use crate::shared::{CompletionRecord, EXTRA_IS_LOCAL, LargeRecord, Shared, Word};
+use crate::uapi;
 use std::collections::VecDeque;
 
 const USER_DATA_LANE: usize = 4;
@@ -28,11 +30,24 @@ impl Ring {
             return prepared;
         }
         let taken = self.admit_records(prepared);
+        if self.taskrun() && self.admitted.iter().any(|lanes| ops::is_request_about_another(lanes[0] as u8)) {
+            self.run_task_work_first();
+        }
         // SAFETY: `relocate` checked every pointer and pinned what they name until the last completion.
         unsafe { self.queues.submission.push(&self.admitted) };
         self.shared.take_records(taken);
         self.stats.submitted += self.admitted.len() as u64;
         taken
+    }
+
+    /// An operation whose task work is waiting to run is in none of the kernel's lists: a timer that has expired and will
+    /// start again, for one, cannot be found by a request to stop it (io_uring/timeout.c, io_timeout_fn). Task work runs
+    /// after submission, so without this a timer that is quicker than our turns could never be stopped.
+    #[cold]
+    pub(crate) fn run_task_work_first(&mut self) {
+        self.stats.enters += 1;
+        // Whatever is wrong shows when the request itself is submitted.
+        let _ran = self.entrance.enter(0, uapi::ENTER_GETEVENTS);
     }
 
     /// Admits records to `admitted`, as many as the queue has room for, and answers how many it dealt with. They are

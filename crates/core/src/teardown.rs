@@ -25,6 +25,9 @@ impl Ring {
     /// An operation with IOSQE_IO_DRAIN that waits for others holds back all that is submitted after it, a request
     /// to cancel too. So the kernel is also asked past the queue (IORING_REGISTER_SYNC_CANCEL, 6.0), without waiting.
     pub fn cancel_everything(&mut self) -> io::Result<()> {
+        if self.taskrun() {
+            self.run_task_work_first();
+        }
         let asked = self.cancel_all();
         if self.in_flight() > 0 {
             let refused = self.registrar().sync_cancel_everything().err();

@@ -345,6 +345,11 @@ pub fn spec(opcode: u8) -> Option<&'static OpSpec> {
     ROWS[usize::from(opcode)]
 }
 
+/// Whether the operation stops or changes another one.
+pub fn is_request_about_another(opcode: u8) -> bool {
+    matches!(opcode, ASYNC_CANCEL | ring::POLL_REMOVE | ring::TIMEOUT_REMOVE)
+}
+
 /// The first row of every operation, in the order of their numbers.
 pub fn all() -> impl Iterator<Item = &'static OpSpec> {
     ROWS.iter().filter_map(|row| *row)

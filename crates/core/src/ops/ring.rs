@@ -4,6 +4,8 @@ use super::{
     ANY, BASE, Fd, FileIndex, GroupEffect, Multishot, OpSpec, Record, ResultKind, Size, When, Wide, word,
 };
 
+pub const POLL_REMOVE: u8 = 7;
+pub const TIMEOUT_REMOVE: u8 = 12;
 pub const ASYNC_CANCEL: u8 = 14;
 
 /// IORING_ASYNC_CANCEL_*: FD and ANY and OP look for something else than one operation's user_data.
@@ -123,7 +125,7 @@ pub static OPS: [OpSpec; 17] = [
         ..BASE
     },
     OpSpec {
-        opcode: 7,
+        opcode: POLL_REMOVE,
         name: "pollRemove",
         kernel: "5.1",
         addr: Wide::Target,
@@ -143,7 +145,7 @@ pub static OPS: [OpSpec; 17] = [
         ..BASE
     },
     OpSpec {
-        opcode: 12,
+        opcode: TIMEOUT_REMOVE,
         name: "timeoutRemove",
         kernel: "5.5",
         off: Wide::Optional(TIMESPEC),

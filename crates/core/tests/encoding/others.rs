@@ -169,7 +169,7 @@ pub fn poll_and_time(at: &Admitted) -> Vec<Row> {
         row_with(
             "timeoutMultishot without an end",
             timeout().flags(TimeoutFlags::MULTISHOT).build(),
-            timespec(0, 1),
+            timespec(0, 100_000),
         ),
     ]
 }
