@@ -115,10 +115,13 @@ function checkFamily(name: string, family: unknown, version: number): void {
   }
 }
 
+function flowLabelOf({ flowLabel, flowlabel = 0 }: IpFields): unknown {
+  return flowLabel === undefined ? flowlabel : flowLabel;
+}
+
 function encodeIPv4(name: string, address: string, port: number, fields: IpFields): Uint8Array {
   // net.SocketAddress has a flow label of 0 for IPv4 too.
-  const flowLabel = fields.flowLabel ?? fields.flowlabel ?? 0;
-  if (flowLabel !== 0 || (fields.scopeId !== undefined && fields.scopeId !== 0)) {
+  if (flowLabelOf(fields) !== 0 || (fields.scopeId !== undefined && fields.scopeId !== 0)) {
     throw invalidValue(name, 'has a scope or flow label, which are for IPv6 only');
   }
   const bytes = Buffer.alloc(IPV4_BYTES);
@@ -136,10 +139,13 @@ function encodeIPv6(name: string, address: string, port: number, fields: IpField
   const bytes = Buffer.alloc(IPV6_BYTES);
   bytes.writeUInt16LE(AF_INET6, 0);
   bytes.writeUInt16BE(port, 2);
-  const flowLabel = fields.flowLabel ?? fields.flowlabel ?? 0;
+  const flowLabel = flowLabelOf(fields);
   bytes.writeUInt32BE(checkInteger(`${name}.flowLabel`, flowLabel, 0, FLOW_LABEL_MAX), 4);
   bytes.set(parseIPv6(plain), 8);
-  bytes.writeUInt32LE(checkScope(`${name}.scopeId`, fields.scopeId ?? zone ?? 0), 24);
+  bytes.writeUInt32LE(
+    checkScope(`${name}.scopeId`, fields.scopeId === undefined ? (zone ?? 0) : fields.scopeId),
+    24,
+  );
   return bytes;
 }
 

@@ -160,13 +160,13 @@ export function acceptMultishot(
   fd: Fd,
   options?: AcceptOptions & { direct?: true },
 ): Operation<number, 'multishot'> | Operation<FixedFile, 'multishot'> {
-  if (options !== undefined && options !== null && 'withAddress' in options) {
+  const operation = acceptOn(fd, options);
+  if (options !== undefined && 'withAddress' in options) {
     throw invalidValue(
       'options.withAddress',
       'is for accept: connections of a multishot would share one address',
     );
   }
-  const operation = acceptOn(fd, options);
   operation.priority(MULTISHOT);
   operation.isMultishot = true;
   return operation as Operation<number, 'multishot'>;
