@@ -184,7 +184,8 @@ test('buffers are provided in the middle of a chain', async (t) => {
       waitFor(ring, 2);
       const [provided, received] = reap(ring);
       t.is(provided?.error, null);
-      t.is((received?.result as BufferLease).data.toString(), 'chained');
+      const lease = received?.result as BufferLease | undefined;
+      t.is(lease?.data.toString(), 'chained');
     },
     { provide: 'manually' },
   );
