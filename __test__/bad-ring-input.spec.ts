@@ -89,6 +89,7 @@ declare('asyncCancel takes keys that name something', [
     () => asyncCancel(wrong({ any: true, fd: 0 })),
     /names everything and something else/,
   ),
+  value('one of everything', () => asyncCancel(wrong({ any: true, all: false })), /names everything/),
   value('user data undefined', () => asyncCancel({ userData: undefined }), /"target.userData" is undefined/),
 ]);
 

@@ -111,7 +111,7 @@ export function asyncCancel(target: AsyncCancelTarget, options?: OperationOption
       'names nothing: give an operation, { userData }, { fd }, { opcode } or { any: true }',
     );
   }
-  if (key.any === true && (key.fd !== undefined || key.opcode !== undefined))
+  if (key.any === true && (key.fd !== undefined || key.opcode !== undefined || key.all === false))
     throw invalidValue('target', 'names everything and something else: give one of them');
   looksFor(operation, key);
   return operation;

@@ -128,10 +128,10 @@ class RawPayload implements Payload {
  * An operation by its number and the fields of its submission queue entry: for operations that this kernel has and this
  * package does not know yet. All numbers are as the kernel wants them.
  *
- * There is no way to hand the kernel an address. A number that could be one (4096 or more in its lower 56 bits) is refused, and memory
- * is given as a block: `{ in: buffer }` for the kernel to read, `{ out: buffer }` for it to write to (and read). The kernel
- * sees a private copy, in which every 8 bytes that could be an address are refused too. An operation that needs lists of
- * addresses, or memory after its completion, cannot be run this way.
+ * There is no way to hand the kernel an address. A number that could be one is refused: its lower 56 bits are 4096 or more,
+ * and it is not negative. Memory is given as a block: `{ in: buffer }` for the kernel to read, `{ out: buffer }` for it to
+ * write to (and read). The kernel sees a private copy, in which every 8 bytes that could be an address are refused too. An
+ * operation that needs lists of addresses, or memory after its completion, cannot be run this way.
  *
  * Operations that the package knows have the checks of their own, and no blocks: use their functions.
  *

@@ -1,9 +1,12 @@
 //! Operations that the table does not have: they get no address that JavaScript could have chosen.
 
 use crate::common::{
-    ADDR, ADDR3, ARENA_BYTES, BUFFER_SELECT, BUFFERS, FD, FIXED_FILE, Fixture, HEAD, OFF, PLAIN, user_data,
-    wide,
+    ADDR, ADDR3, ARENA_BYTES, BUFFER_SELECT, BUFFERS, FD, FIXED_FILE, Fixture, HEAD, LEN, OFF, PLAIN,
+    user_data, wide,
 };
+use io_uring::squeue::Entry;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use uring_core::inflight::NO_GROUP;
 use uring_core::raw::could_be_address;
 use uring_core::reject::Reject;
@@ -77,6 +80,47 @@ fn a_block_is_a_copy_that_comes_back_and_holds_no_address() {
         fixture.read_words::<3>(PLAIN, 72),
         [0x0505_0505, 0x0505_0505, 0xff05_0505]
     );
+    fixture.assert_nothing_is_held();
+}
+
+/// No kernel has an operation that the table does not know, so one that it knows takes the number's place on the way out.
+#[test]
+fn the_kernel_reads_and_writes_the_copy_and_what_it_wrote_comes_back() {
+    const READ: u8 = 22;
+    const WRITE: u8 = 23;
+    let mut fixture = Fixture::new();
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    for (opcode, fd) in [(WRITE, writer.as_raw_fd()), (READ, reader.as_raw_fd())] {
+        let mut record = block(&fixture, 4, &[4, 3, 0, 0]);
+        (record[FD], record[LEN]) = (fd as u32, 4);
+        (record[OFF], record[OFF + 1]) = (u32::MAX, u32::MAX);
+        if opcode == READ {
+            writer.write_all(b"back").unwrap();
+        }
+        let mut words = fixture.admit(&record).unwrap();
+        // Whatever stands there now is neither read nor written before the end.
+        fixture.write(PLAIN, 72, b"gone");
+        words[HEAD] = words[HEAD] & !0xff | u32::from(opcode);
+        // SAFETY: the record is laid out as an SQE. Its block is alive until `complete`, which is after its completion.
+        let entry = unsafe { std::mem::transmute::<Words, Entry>(words) };
+        // SAFETY: as above; nobody else uses the queue.
+        unsafe { fixture.ring.submission().push(&entry).unwrap() };
+        fixture.ring.submit_and_wait(1).unwrap();
+        let completion = fixture.ring.completion().next().unwrap();
+        assert_eq!(
+            (completion.user_data(), completion.result()),
+            (user_data(&words), 4)
+        );
+        let completed = fixture.tables.complete(completion.user_data(), 4, 0);
+        assert!(completed.is_some());
+        let expected = if opcode == READ { *b"back" } else { [4, 3, 0, 0] };
+        assert_eq!(fixture.read_words::<1>(PLAIN, 72), [u32::from_ne_bytes(expected)]);
+        if opcode == WRITE {
+            let mut seen = [0; 4];
+            reader.read_exact(&mut seen).unwrap();
+            assert_eq!(seen, [4, 3, 0, 0]);
+        }
+    }
     fixture.assert_nothing_is_held();
 }
 
