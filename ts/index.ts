@@ -13,6 +13,7 @@ export type {
 export { BufferGroup, type BufferGroupOptions } from './buffer-group.ts';
 export { BufferLease, BufferRing, type BufferRingOptions, type BufferRingStatus } from './buffer-ring.ts';
 export { Completion } from './completion.ts';
+export { CompletionHalf, SplitCompletion, type SplitWaitOptions } from './completion-half.ts';
 export type { CompletionQueue } from './completion-queue.ts';
 export type {
   ControlMessage,
@@ -232,14 +233,8 @@ export type { CompletionCallback } from './runtime/engine.ts';
 export type { RingEvent } from './runtime/events.ts';
 export type { MultishotStream } from './runtime/multishot.ts';
 export type { SetupFlagOptions } from './setup-flags.ts';
-export {
-  CompletionHalf,
-  SplitCompletion,
-  type SplitOptions,
-  type SplitWaitOptions,
-  SubmissionHalf,
-} from './split.ts';
 export { BigIntStats, Stats, StatxAttributes, type StatxFields, StatxMask } from './stats.ts';
+export { type SplitOptions, SubmissionHalf } from './submission-half.ts';
 export type { ChainOptions, SubmissionQueue } from './submission-queue.ts';
 export type { Time } from './timespec.ts';
 export { CURRENT_POSITION } from './validate.ts';
