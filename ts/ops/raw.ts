@@ -136,7 +136,8 @@ class RawPayload implements Payload {
  * Operations that the package knows have the checks of their own, and no blocks: use their functions.
  *
  * Results in what the kernel answers. Errors: `ERR_URING_UNSUPPORTED_OP` for a number that this kernel does not have,
- * `ERR_URING_COULD_BE_ADDRESS` for a number that could be one, `ERR_URING_INVALID_RECORD` for a field that a known operation does not take.
+ * `ERR_URING_COULD_BE_ADDRESS` for a number that could be one, `ERR_URING_INVALID_RECORD` for a field that a known
+ * operation does not take.
  *
  * @see {@link https://man7.org/linux/man-pages/man2/io_uring_enter.2.html io_uring_enter(2)}
  * @example
