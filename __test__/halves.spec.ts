@@ -29,7 +29,7 @@ test('what one half submits is read from the other, which knows nothing else of 
 
 test('next waits for a completion, or until the time is up', async (t) => {
   await withRing({}, ({ sq, cq }) => {
-    sq.prep(timeout(20), 'timer');
+    sq.prep(timeout(500), 'timer');
     t.is(cq.next({ timeoutMs: 1 }), undefined);
     t.is(cq.next()?.userData, 'timer');
     t.throws(() => cq.next(), { instanceOf: UringError, code: 'ERR_URING_NOTHING_IN_FLIGHT' });

@@ -258,12 +258,12 @@ test('K18: a sparse table of files is registered, and limited by RLIMIT_NOFILE',
   const code = `
     import { Ring } from 'uring';
     const ring = new Ring();
-    try { ring.registrar.registerFiles({ slots: 60, kernelSlots: 10 }) } catch (error) { console.log(error.code, error.message) }
-    console.log(ring.registrar.registerFiles({ slots: 60, kernelSlots: 4 }).slots);
+    try { ring.registrar.registerFiles({ slots: 250, kernelSlots: 10 }) } catch (error) { console.log(error.code, error.message) }
+    console.log(ring.registrar.registerFiles({ slots: 250, kernelSlots: 6 }).slots);
     await ring.close();`;
-  const command = 'ulimit -n 64; exec "$0" --input-type=module -e "$1"';
+  const command = 'ulimit -n 256; exec "$0" --input-type=module -e "$1"';
   const output = execFileSync('/bin/sh', ['-c', command, process.execPath, code], { encoding: 'utf8' });
-  t.regex(output, /^EMFILE .*70 slots is larger than RLIMIT_NOFILE.*\n60\n$/);
+  t.regex(output, /^EMFILE .*260 slots is larger than RLIMIT_NOFILE.*\n250\n$/);
 });
 
 test('K19: a slot is set, replaced and cleared', async (t) => {

@@ -293,7 +293,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     completion.res = res;
     completion.flags = flags;
     if (this.#extras !== undefined) completion.extra = this.#extraAt(this.#extras, at, flags);
-    if (res >= 0 && operation.decode === undefined && slot.staged === undefined) {
+    if (res >= 0 && operation.decode === undefined && slot.staged === undefined && !operation.notifies) {
       completion.error = null;
       completion.result = res;
     } else {

@@ -30,7 +30,12 @@ impl Ring {
             return prepared;
         }
         let taken = self.admit_records(prepared);
-        if self.taskrun() && self.admitted.iter().any(|lanes| ops::is_request_about_another(lanes[0] as u8)) {
+        if self.taskrun()
+            && self
+                .admitted
+                .iter()
+                .any(|lanes| ops::is_request_about_another(lanes[0] as u8))
+        {
             self.run_task_work_first();
         }
         // SAFETY: `relocate` checked every pointer and pinned what they name until the last completion.
