@@ -20,6 +20,8 @@ export interface RunOptions {
   readonly timeoutMs?: number;
   readonly nodeArguments?: readonly string[];
   readonly cwd?: string;
+  /** Variables in addition to our own. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Path of a script under __test__/fixtures. */
@@ -29,10 +31,11 @@ export function fixture(name: string): string {
 
 /** Runs node with these arguments and waits for its end. */
 export function runNode(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
-  const { timeoutMs = 30_000, nodeArguments = [], cwd = ROOT } = options;
+  const { timeoutMs = 30_000, nodeArguments = [], cwd = ROOT, env = {} } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [...nodeArguments, ...args], {
       cwd,
+      env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const output = { stdout: '', stderr: '' };

@@ -14,6 +14,7 @@ const sourceChecks = [
   ['tsc', '-p', '__test__/tsconfig.json', '--noEmit'],
   ['tsc', '-p', 'bench/tsconfig.json', '--noEmit'],
   ['tsc', '-p', 'examples/tsconfig.json', '--noEmit'],
+  ['tsc', '-p', 'examples/showcase/tsconfig.json', '--noEmit'],
 ];
 
 async function runAll(checks) {

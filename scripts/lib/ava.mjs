@@ -2,13 +2,17 @@
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { Parser } from 'tap-parser';
-import { compile } from './build.mjs';
+import { compile, compileExamples } from './build.mjs';
 import { Counts } from './counts.mjs';
 import { root } from './project.mjs';
 
 const AVA = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs');
 
-export const compileTests = () => compile('__test__/tsconfig.json', '__test__', 'build/test');
+/** The tests, and the examples, which a test runs. */
+export async function compileTests() {
+  await compile('__test__/tsconfig.json', '__test__', 'build/test');
+  await compileExamples();
+}
 
 /** Test files are named by their sources on the command line, but ava runs what tsc made of them. */
 const compiled = (argument) =>

@@ -44,6 +44,8 @@ export async function compile(project, sourceDir, outDir) {
   }
 }
 
+export const compileExamples = () => compile('examples/tsconfig.json', 'examples', 'build/examples');
+
 export async function build() {
   await buildNative();
   await compile('tsconfig.json', 'ts', 'dist');
