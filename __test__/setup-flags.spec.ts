@@ -1,5 +1,6 @@
 // Setup flags that must be asked for, what excludes what, resizing, waits with a minimum or a deadline.
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { nop, Ring, type RingOptions, read, timeout, UringError } from 'uring';
@@ -426,4 +427,26 @@ test('a ring of every size of entries wraps around its ends many times', async (
       }
     }
   }
+});
+
+test('a sleeping queue thread is woken once for what it shall take, by hand and on the event loop', async (t) => {
+  const rounds = 20;
+  await withRing({ sqpoll: { idleMs: 1 } }, async (ring) => {
+    const before = ring.stats().enters;
+    for (let round = 0; round < rounds; round += 1) {
+      await sleep(15);
+      await ring.exec(nop());
+    }
+    const onTheLoop = ring.stats().enters - before;
+    t.true(onTheLoop <= 2 * rounds, `${onTheLoop} system calls for ${rounds} operations on the loop`);
+    for (let round = 0; round < rounds; round += 1) {
+      await sleep(15);
+      ring.prep(nop());
+      ring.submit();
+      for (const deadline = Date.now() + 5000; ring.cqReady === 0 && Date.now() < deadline; ) await sleep(1);
+      t.is(reap(ring).length, 1);
+    }
+    const byHand = ring.stats().enters - before - onTheLoop;
+    t.true(byHand <= 3 * rounds, `${byHand} system calls for ${rounds} operations by hand`);
+  });
 });

@@ -120,6 +120,12 @@ impl SubmissionQueue {
             .wrapping_sub(unsafe { (*self.head).load(Ordering::Acquire) })
     }
 
+    /// Counts all entries that were ever pushed.
+    #[inline]
+    pub fn pushed(&self) -> u32 {
+        self.local_tail
+    }
+
     #[inline]
     pub fn room(&self) -> u32 {
         self.entries - self.queued()

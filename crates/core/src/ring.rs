@@ -45,6 +45,8 @@ pub struct Ring {
     /// Completions made here that found no room in the block.
     pub(crate) local: VecDeque<LargeRecord>,
     pub(crate) stats: Stats,
+    /// The tail of the queue when the thread that polls it was last woken (SQPOLL).
+    woken_for: Option<u32>,
     /// Why the kernel refuses to be entered, once it does.
     broken: Option<i32>,
 }
@@ -70,6 +72,7 @@ impl Ring {
             local: VecDeque::new(),
             admitted,
             stats: Stats::default(),
+            woken_for: None,
             // What a ring says that is not enabled, until it is.
             broken: disabled.then_some(libc::EBADFD),
         };
@@ -131,7 +134,10 @@ impl Ring {
 
     /// Whether the kernel has something for us, or we for it, that only entering it moves.
     pub(crate) fn must_enter(&self) -> bool {
-        let waits = self.queues.overflowed() || self.queues.submission.queued() > 0;
+        let submission = &self.queues.submission;
+        // A thread that polls the queue was woken for what stands there, and takes it when it gets to run.
+        let is_taken_care_of = self.woken_for == Some(submission.pushed());
+        let waits = self.queues.overflowed() || submission.queued() > 0 && !is_taken_care_of;
         waits || (self.is(uapi::SETUP_IOPOLL) && self.in_flight() > 0)
     }
 
@@ -166,9 +172,11 @@ impl Ring {
     /// Gives the kernel what is queued, without waiting.
     fn enter(&mut self) -> io::Result<()> {
         self.stats.enters += 1;
-        let taken = self
-            .entrance
-            .enter(self.queues.submission.queued(), self.enter_flags())?;
+        let flags = self.enter_flags();
+        let taken = self.entrance.enter(self.queues.submission.queued(), flags)?;
+        if flags & uapi::ENTER_SQ_WAKEUP != 0 {
+            self.woken_for = Some(self.queues.submission.pushed());
+        }
         self.queues.submission.took(taken);
         Ok(())
     }
