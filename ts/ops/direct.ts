@@ -8,6 +8,7 @@ const FILE_INDEX_ALLOC = -1;
 
 /** Where a direct descriptor goes: a slot of the kernel's choice, or a free slot of ours by number. */
 export interface DirectOptions {
+  /** True for a slot of the kernel's choice, or the number of a free slot. */
   direct: true | number;
 }
 

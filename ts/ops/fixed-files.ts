@@ -50,8 +50,8 @@ function decodeFiles({ res, staged, ring }: Outcome): (FixedFile | undefined)[] 
  * Results in the registered files, undefined for slots that are empty. When a descriptor in the middle cannot be had,
  * the result has only those before it.
  *
- * Errors: `EBADF` when the first descriptor is not open, `ENFILE` when no slot is free, `ERR_URING_SLOT_UNAVAILABLE` for
- * slots that are not ours or that another operation is filling, `ENXIO` without a table. Since Linux 5.6 (`'any'` 6.0).
+ * Errors: `EBADF` when the first descriptor is not open, `ENFILE` when no slot is free, `ERR_URING_SLOT_UNAVAILABLE`
+ * without a table, and for slots that are not ours or that another operation is filling. Since Linux 5.6 (`'any'` 6.0).
  *
  * @param first number of the first slot, or `'any'`
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_files_update.3.html io_uring_prep_files_update(3)}

@@ -66,6 +66,7 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     return this;
   }
 
+  /** The next result, or the end; the first call starts the operation. */
   next(): Promise<IteratorResult<T, undefined>> {
     return new Promise((resolve, reject) => {
       if (this.#results.length > 0) {
