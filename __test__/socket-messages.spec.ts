@@ -148,6 +148,16 @@ test('a message that cannot be sent says to whom', async (t) => {
   });
 });
 
+test('sendmsgZc on a socket that only copies fails with ENOTSUP', async (t) => {
+  await withRing({}, async (ring) => {
+    const { to, sender } = await unixDatagrams(t, ring);
+    await t.throwsAsync(ring.exec(sendmsgZc(sender, { data: ring.alloc(16), to })), {
+      code: 'ENOTSUP',
+      message: /sendmsgZc/,
+    });
+  });
+});
+
 /** Sends descriptors of /dev/zero. */
 function passing(t: ExecutionContext, count: number): OutgoingMessage {
   const fds = Array.from({ length: count }, () => closing(t, openSync('/dev/zero', 'r')));
