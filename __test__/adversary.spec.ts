@@ -108,9 +108,10 @@ test('memory that was moved to another thread stays readable when its ring is go
       await ring.close();
     \`;
     const worker = new Worker(source, { eval: true });
+    const exited = new Promise((resolve) => worker.once('exit', resolve));
     const bytes = new Uint8Array(await new Promise((resolve) => worker.once('message', resolve)));
     console.log(bytes.length);
-    await new Promise((resolve) => worker.once('exit', resolve));
+    await exited;
     console.log(bytes.every((byte) => byte === 0 || byte === 7));
   `);
   t.like(ended, { code: 0, stdout: `${1 << 20}\ntrue\n` });
