@@ -130,7 +130,7 @@ declare('timers take clocks, counts and targets', [
   value(
     'clock',
     () => timeout(1, { clock: wrong('tai') }),
-    /"options.clock" must be one of monotonic, boottime/,
+    /"options.clock" must be one of: monotonic, boottime/,
   ),
   value('clock toString', () => linkTimeout(1, { clock: wrong('toString') }), /"options.clock"/),
   type('absolute', () => timeout(1, { absolute: wrong(1) }), /"options.absolute"/),
@@ -195,8 +195,8 @@ declare('updates of files take lists of descriptors', [
 ]);
 
 declare('waitid takes kinds of children and changes to wait for', [
-  value('kind', () => waitid(wrong('child'), 1), /"idType" must be one of all, pid, pgid, pidfd/),
-  value('kind 1', () => waitid(wrong(1), 1), /"idType"/),
+  value('kind', () => waitid(wrong('child'), 1), /"idType" must be one of: all, pid, pgid, pidfd/),
+  type('kind 1', () => waitid(wrong(1), 1), /"idType"/),
   value('kind toString', () => waitid(wrong('toString'), 1), /"idType"/),
   range('id -1', () => waitid('pid', -1), /"id"/),
   type('id undefined', () => waitid('pid', wrong(undefined)), /"id"/),
@@ -208,8 +208,8 @@ declare('waitid takes kinds of children and changes to wait for', [
 
 declare('epoll takes descriptors, changes and numbers of 64 bits', [
   range('epfd -1', () => epollCtl(-1, 'add', 0), /"epfd"/),
-  value('change', () => epollCtl(0, wrong('remove'), 0), /"change" must be one of add, delete, modify/),
-  value('change 1', () => epollCtl(0, wrong(1), 0), /"change"/),
+  value('change', () => epollCtl(0, wrong('remove'), 0), /"change" must be one of: add, delete, modify/),
+  type('change 1', () => epollCtl(0, wrong(1), 0), /"change"/),
   type('fd', () => epollCtl(0, 'add', wrong('0')), /"fd"/),
   range('events', () => epollCtl(0, 'add', 0, { events: 2 ** 32 }), /"options.events"/),
   range('data -1', () => epollCtl(0, 'add', 0, { data: -1 }), /"options.data"/),

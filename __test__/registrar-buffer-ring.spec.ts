@@ -154,10 +154,10 @@ test('options of a buffer ring are checked', async (t) => {
   await withRing({}, async (ring) => {
     const register = (options: object) => () => ring.registrar.registerBufferRing(wrong(options));
     const cases = [
-      type(
+      value(
         'provide',
         register({ provide: 'never' }),
-        /"options.provide" argument must be 'automatically' or/,
+        /"options.provide" must be one of: automatically, manually/,
       ),
       type(
         'incremental',

@@ -1,11 +1,11 @@
 import { BufferLease, checkBufferSize } from './buffer-ring.ts';
-import { invalidType, systemError, UringError } from './errors.ts';
+import { systemError, UringError } from './errors.ts';
 import { CQE_BUFFER_SHIFT } from './flags.ts';
 import { createArena } from './memory/arena.ts';
 import type { AnyOperation, Operation } from './operation.ts';
 import { provideBuffers, removeBuffers } from './ops/provided.ts';
 import type { NativeRing } from './platform/native.ts';
-import { ProvidedBuffers } from './provided-buffers.ts';
+import { checkProvide, ProvidedBuffers } from './provided-buffers.ts';
 import type { CompletionCallback } from './runtime/engine.ts';
 import { checkInteger, checkOptions } from './validate.ts';
 
@@ -68,9 +68,7 @@ export class BufferGroup extends ProvidedBuffers {
       checkInteger('options.entries', options.entries ?? 256, 1, ENTRIES_MAX),
       checkBufferSize(options),
     );
-    const provide: unknown = options.provide ?? 'automatically';
-    if (provide !== 'automatically' && provide !== 'manually')
-      throw invalidType('options.provide', "'automatically' or 'manually'", provide);
+    const provide = checkProvide(options.provide);
     this.#owner = owner;
     const group = owner.native.createLegacyGroup();
     if (group < 0) throw systemError(group, 'io_uring_register');

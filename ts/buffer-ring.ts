@@ -1,10 +1,10 @@
-import { invalidType, invalidValue, outOfRange, UringError } from './errors.ts';
+import { invalidValue, outOfRange, UringError } from './errors.ts';
 import { CQE_BUFFER_SHIFT, CqeFlags } from './flags.ts';
 import { labelArena } from './memory/arena.ts';
 import type { NativeRing } from './platform/native.ts';
-import { ProvidedBuffers } from './provided-buffers.ts';
+import { checkProvide, ProvidedBuffers } from './provided-buffers.ts';
 import { registrationError } from './registrar-options.ts';
-import { checkBoolean, checkInteger, checkPowerOfTwo } from './validate.ts';
+import { checkInteger, checkPowerOfTwo, isSet } from './validate.ts';
 
 /** The kernel takes at most this many buffers in one ring (io_uring/kbuf.c). */
 const ENTRIES_MAX = 1 << 15;
@@ -92,10 +92,10 @@ export class BufferRing extends ProvidedBuffers {
       checkPowerOfTwo('options.entries', options.entries ?? 256, 1, ENTRIES_MAX),
       checkBufferSize(options),
     );
-    this.provide = checkProvide(options.provide ?? 'automatically');
-    this.incremental = checkBoolean('options.incremental', options.incremental ?? false);
+    this.provide = checkProvide(options.provide);
+    this.incremental = isSet('options.incremental', options.incremental);
     const manual = this.provide === 'manually';
-    const mmap = checkBoolean('options.mmap', options.mmap ?? false);
+    const mmap = isSet('options.mmap', options.mmap);
     if (manual && this.incremental) {
       throw invalidValue('options.incremental', 'is for receiving: what you provide is sent as a whole');
     }
@@ -258,11 +258,6 @@ export function checkBufferSize({
     throw outOfRange('options.entries * options.sizeBytes', `<= ${TOTAL_BYTES_MAX}`, total);
   }
   return sizeBytes;
-}
-
-function checkProvide(value: unknown): 'automatically' | 'manually' {
-  if (value === 'automatically' || value === 'manually') return value;
-  throw invalidType('options.provide', "'automatically' or 'manually'", value);
 }
 
 function registerError(errno: number, options: BufferRingOptions): UringError {

@@ -1,5 +1,6 @@
 import type { BufferLease } from './buffer-ring.ts';
 import { UringError } from './errors.ts';
+import { checkName } from './validate.ts';
 
 /** @internal Continues a stream that waits for a buffer, or ends it with an error. */
 export type Starved = (error?: UringError) => void;
@@ -94,4 +95,10 @@ export abstract class ProvidedBuffers {
     const at = this.#starved.indexOf(wake);
     if (at >= 0) this.#starved.splice(at, 1);
   }
+}
+
+/** @internal Who gives the buffers to the kernel. */
+export function checkProvide(value: unknown): 'automatically' | 'manually' {
+  const names = { automatically: 'automatically', manually: 'manually' } as const;
+  return checkName<keyof typeof names>('options.provide', value ?? 'automatically', names);
 }

@@ -3,7 +3,7 @@ import { invalidType, invalidValue, systemError, type UringError } from './error
 import { Op } from './generated/ops.ts';
 import { registrations } from './generated/registrations.ts';
 import type { Allowed } from './platform/native.ts';
-import { checkBoolean, checkInteger, checkOptions } from './validate.ts';
+import { checkInteger, checkName, checkOptions, isSet } from './validate.ts';
 
 /** Where a ring signals that completions have arrived. */
 export interface EventfdOptions {
@@ -109,14 +109,13 @@ export function checkRestrictions(restrictions: Restrictions, known: readonly nu
 
 /** @internal */
 export function checkTracking(options: NapiOptions): 'dynamic' | 'static' {
-  const tracking = options.tracking ?? 'dynamic';
-  if (tracking === 'dynamic' || tracking === 'static') return tracking;
-  throw invalidType('options.tracking', "'dynamic' or 'static'", tracking);
+  const name = options.tracking ?? 'dynamic';
+  return checkName('options.tracking', name, { dynamic: 'dynamic', static: 'static' });
 }
 
 /** @internal */
 export function checkPreference(options: NapiOptions): boolean {
-  return checkBoolean('options.preferBusyPoll', options.preferBusyPoll ?? false);
+  return isSet('options.preferBusyPoll', options.preferBusyPoll);
 }
 
 const TRACKING = ['dynamic', 'static'] as const;

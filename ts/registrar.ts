@@ -2,6 +2,7 @@ import { BufferRing, type BufferRingOptions } from './buffer-ring.ts';
 import { invalidType, invalidValue, outOfRange, systemError, UringError } from './errors.ts';
 import { FileTable, type FileTableOptions } from './files.ts';
 import { type Arena, arenasUnder, shareArena } from './memory/arena.ts';
+import { foreignRing } from './operation.ts';
 import { type AsyncCancelTarget, asyncCancel } from './ops/cancel.ts';
 import type { NativeRing } from './platform/native.ts';
 import {
@@ -20,7 +21,15 @@ import type { Ring } from './ring.ts';
 import { means } from './runtime/cancel.ts';
 import type { Engine } from './runtime/engine.ts';
 import { closedError } from './runtime/rejects.ts';
-import { checkBoolean, checkInteger, checkOptions, checkTag, UINT32_MAX } from './validate.ts';
+import {
+  checkBoolean,
+  checkInteger,
+  checkName,
+  checkOptions,
+  checkTag,
+  isSet,
+  UINT32_MAX,
+} from './validate.ts';
 
 const INT32_MAX = 0x7fff_ffff;
 /** More processors than Linux can be built for (CONFIG_NR_CPUS). */
@@ -235,7 +244,7 @@ export class Registrar {
     this.#assertOpen();
     checkOptions('options', options);
     const given = options.fd === undefined ? -1 : checkInteger('options.fd', options.fd, 0, INT32_MAX);
-    const onlyAsync = checkBoolean('options.async', options.async ?? false);
+    const onlyAsync = isSet('options.async', options.async);
     this.#assertNotAttached();
     const fd = this.#native.registerEventfd(given, onlyAsync);
     if (fd < 0) {
@@ -426,9 +435,8 @@ export class Registrar {
    */
   setClock(clock: 'monotonic' | 'boottime'): void {
     this.#assertOpen();
-    if (clock !== 'monotonic' && clock !== 'boottime')
-      throw invalidType('clock', "'monotonic' or 'boottime'", clock);
-    this.#check(this.#native.setClock(clock === 'boottime'), { EINVAL: 'it needs Linux 6.12 or later' });
+    const isBoottime = checkName('clock', clock, { monotonic: false, boottime: true });
+    this.#check(this.#native.setClock(isBoottime), { EINVAL: 'it needs Linux 6.12 or later' });
   }
 
   // Cancelling.
@@ -463,7 +471,7 @@ export class Registrar {
     const request = asyncCancel(target);
     const { engine, ring } = this.#owner;
     if (request.owner !== undefined && request.owner !== ring) {
-      throw new UringError('ERR_URING_FOREIGN_RING', 'the registered file belongs to another ring');
+      throw foreignRing();
     }
     const wanted = { fd: request.fd, flags: request.opFlags, opcode: request.length };
     const slot = request.target && engine.slots.find((one) => means(request, one));

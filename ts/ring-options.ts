@@ -5,7 +5,7 @@ import { SetupFlags } from './generated/abi.ts';
 import { type NativeRing, native, type OpenOptions } from './platform/native.ts';
 import type { Ring } from './ring.ts';
 import { checkCombinations, type SetupFlagOptions, setupFlagsOf, setupRefused } from './setup-flags.ts';
-import { checkBoolean, checkInteger, checkOptions, checkPowerOfTwo, UINT32_MAX } from './validate.ts';
+import { checkBoolean, checkInteger, checkOptions, checkPowerOfTwo, isSet, UINT32_MAX } from './validate.ts';
 
 const ENTRIES_MAX = 32_768;
 const CQ_ENTRIES_MAX = 65_536;
@@ -94,7 +94,7 @@ function checked(
     ...sizes,
     ...flags,
     coop: options.taskrun === 'coop',
-    registeredWait: checkBoolean('options.registeredWait', options.registeredWait ?? false),
+    registeredWait: isSet('options.registeredWait', options.registeredWait),
     ioWait: checkBoolean('options.ioWait', options.ioWait ?? true),
   };
   if (options.sqpoll !== undefined) {

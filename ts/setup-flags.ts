@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { invalidType, invalidValue, systemError, UringError } from './errors.ts';
 import { SetupFlags } from './generated/abi.ts';
 import { native } from './platform/native.ts';
-import { checkBoolean } from './validate.ts';
+import { checkBoolean, isSet } from './validate.ts';
 
 /** What a ring is made of, beyond its sizes: options that are setup flags of the kernel. */
 export interface SetupFlagOptions {
@@ -121,7 +121,7 @@ export function setupFlagsOf(options: SetupFlagOptions): { required: number; for
   }
   const { iopoll } = options;
   if (iopoll === 'hybrid') required |= SetupFlags.IOPOLL | SetupFlags.HYBRID_IOPOLL;
-  else if (iopoll !== undefined && checkBoolean('options.iopoll', iopoll)) required |= SetupFlags.IOPOLL;
+  else if (isSet('options.iopoll', iopoll)) required |= SetupFlags.IOPOLL;
   required |= oneOf('options.taskrun', TASKRUN, options.taskrun) ?? 0;
   if (options.taskrun === 'none')
     forbidden |= SetupFlags.DEFER_TASKRUN | SetupFlags.COOP_TASKRUN | SetupFlags.TASKRUN_FLAG;

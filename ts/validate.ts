@@ -37,6 +37,11 @@ export function checkBoolean(name: string, value: unknown): boolean {
   return value;
 }
 
+/** A boolean that may be left out, which is false. */
+export function isSet(name: string, value: unknown): boolean {
+  return value !== undefined && checkBoolean(name, value);
+}
+
 /** One of some names; answers what it stands for. */
 export function checkName<T>(name: string, value: unknown, names: Readonly<Record<string, T>>): T {
   if (typeof value !== 'string') throw invalidType(name, 'of type string', value);

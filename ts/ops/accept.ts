@@ -1,11 +1,12 @@
 // Accepting connections.
-import { ADDRESS_BYTES_MAX, decodeAddress, type SocketAddress } from '../address.ts';
+import type { SocketAddress } from '../address.ts';
 import { invalidValue } from '../errors.ts';
 import type { FixedFile } from '../files.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
-import { type Fd, Operation, type OperationOptions, type Outcome, type Payload } from '../operation.ts';
-import { checkBoolean } from '../validate.ts';
+import { type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
+import { isSet } from '../validate.ts';
+import { ADDRESS_AT, ADDRESS_ROOM_BYTES, answeredAddress, offerRoom } from './address-room.ts';
 import { type DirectOptions, makeDirect } from './direct.ts';
 import { checkSocketFlags } from './socket.ts';
 
@@ -41,36 +42,27 @@ interface AnyAcceptOptions extends AcceptOptions, Partial<DirectOptions> {
   withAddress?: boolean;
 }
 
-/** Room for an address, with its length before it. */
-class PeerPayload implements Payload {
-  readonly sizeBytes: number = 8 + ADDRESS_BYTES_MAX;
-
+/** Room for the peer's address. */
+const peerPayload: Payload = {
+  sizeBytes: ADDRESS_ROOM_BYTES,
   write(block: StagedBlock, record: Int32Array, base: number): void {
-    block.view.writeUInt32LE(ADDRESS_BYTES_MAX, 0);
+    offerRoom(block);
     record[base + 2] = block.offset;
     record[base + 3] = block.handle;
-    record[base + 4] = block.offset + 8;
+    record[base + 4] = block.offset + ADDRESS_AT;
     record[base + 5] = block.handle;
-  }
-}
-
-const peerPayload = new PeerPayload();
-
-function peerOf({ staged }: Outcome): SocketAddress | undefined {
-  if (staged === undefined) return undefined;
-  const { view } = staged;
-  return decodeAddress(view.subarray(8, 8 + ADDRESS_BYTES_MAX), view.readUInt32LE(0));
-}
+  },
+};
 
 function acceptOn(fd: Fd, options: AnyAcceptOptions | undefined): Operation<unknown, Kind> {
   const operation = new Operation<unknown, Kind>(Op.accept, options).on('fd', fd);
   const direct = options?.direct;
   operation.opFlags = checkSocketFlags('options.acceptFlags', options?.acceptFlags, direct);
   if (direct !== undefined) makeDirect(operation as Operation<FixedFile, Kind>, direct);
-  if (options?.dontWait !== undefined && checkBoolean('options.dontWait', options.dontWait)) {
+  if (isSet('options.dontWait', options?.dontWait)) {
     operation.priority(DONTWAIT);
   }
-  if (options?.pollFirst !== undefined && checkBoolean('options.pollFirst', options.pollFirst)) {
+  if (isSet('options.pollFirst', options?.pollFirst)) {
     operation.priority(POLL_FIRST);
   }
   return operation;
@@ -80,7 +72,7 @@ function addPeer(operation: Operation<unknown, Kind>): void {
   operation.arguments(peerPayload);
   const toFile = operation.decode;
   operation.decode = (outcome): AcceptedSocket | AcceptedFile => {
-    const address = peerOf(outcome);
+    const address = answeredAddress(outcome);
     if (toFile === undefined) return { fd: outcome.res, address };
     return { file: toFile(outcome) as FixedFile, address };
   };
@@ -122,7 +114,7 @@ export function accept(fd: Fd, options: AcceptOptions & DirectOptions): Operatio
 export function accept(fd: Fd, options?: AcceptOptions): Operation<number>;
 export function accept(fd: Fd, options?: AnyAcceptOptions): unknown {
   const operation = acceptOn(fd, options);
-  if (options?.withAddress !== undefined && checkBoolean('options.withAddress', options.withAddress)) {
+  if (isSet('options.withAddress', options?.withAddress)) {
     addPeer(operation);
   }
   return operation;

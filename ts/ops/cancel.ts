@@ -9,7 +9,7 @@ import {
   Operation,
   type OperationOptions,
 } from '../operation.ts';
-import { checkBoolean, checkInteger } from '../validate.ts';
+import { checkInteger, isSet } from '../validate.ts';
 
 /** An operation in flight: the operation itself, or what was given with it as its user data. */
 export type OperationTarget = AnyOperation | { readonly userData: unknown };
@@ -67,7 +67,7 @@ function looksFor(operation: Operation<number>, { fd, opcode, any, all }: Key): 
   }
   // The kernel cancels everything with ANY alone, too (io_async_cancel in io_uring/cancel.c).
   if (any === true) operation.opFlags |= CancelFlags.ANY | CancelFlags.ALL;
-  if (all !== undefined && checkBoolean('target.all', all)) operation.opFlags |= CancelFlags.ALL;
+  if (isSet('target.all', all)) operation.opFlags |= CancelFlags.ALL;
 }
 
 /**

@@ -1,10 +1,10 @@
 // The kernel's older way to wait for many descriptors, as operations: a step for programs that have an epoll loop.
 
-import { invalidType, invalidValue, outOfRange } from '../errors.ts';
+import { invalidType, outOfRange } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { type Fd, Operation, type OperationOptions, type Outcome, type Payload } from '../operation.ts';
-import { checkBits32, checkInteger } from '../validate.ts';
+import { checkBits32, checkInteger, checkName } from '../validate.ts';
 import { nothing } from './results.ts';
 
 /** EPOLL_CTL_* (epoll_ctl(2)). */
@@ -104,10 +104,7 @@ export function epollCtl(
 ): Operation<void> {
   const operation = new Operation<void>(Op.epollCtl, options);
   operation.fd = checkInteger('epfd', epfd, 0, 0x7fff_ffff);
-  if (typeof change !== 'string' || !Object.hasOwn(CHANGES, change)) {
-    throw invalidValue('change', `must be one of ${Object.keys(CHANGES).join(', ')}`);
-  }
-  operation.length = CHANGES[change];
+  operation.length = checkName('change', change, CHANGES);
   operation.offset = checkInteger('fd', fd, 0, 0x7fff_ffff);
   const events = checkBits32('options.events', options?.events ?? 0);
   const data = checkData(options?.data ?? fd);

@@ -115,7 +115,6 @@ export function fixedFdInstall(file: FixedFile, options?: FixedFdInstallOptions)
   const operation = new Operation<number>(Op.fixedFdInstall, options);
   if (!(file instanceof FixedFile)) throw invalidType('file', 'a FixedFile', file);
   operation.on('file', file);
-  if (options?.cloexec !== undefined && !checkBoolean('options.cloexec', options.cloexec))
-    operation.opFlags = NO_CLOEXEC;
+  if (!checkBoolean('options.cloexec', options?.cloexec ?? true)) operation.opFlags = NO_CLOEXEC;
   return operation;
 }

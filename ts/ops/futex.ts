@@ -77,7 +77,7 @@ class FutexPayload implements Payload {
 }
 
 function flagsOf(name: string, isPrivate: unknown): number {
-  return isPrivate === undefined || checkBoolean(name, isPrivate) ? SIZE_U32 | PRIVATE : SIZE_U32;
+  return checkBoolean(name, isPrivate ?? true) ? SIZE_U32 | PRIVATE : SIZE_U32;
 }
 
 function futex<T>(opcode: number, word: FutexWord, options: FutexOptions | undefined): Operation<T> {

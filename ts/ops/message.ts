@@ -5,7 +5,7 @@ import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
 import { Ring } from '../ring.ts';
-import { checkBits32, checkBoolean, checkInteger, checkOptions, UINT32_MAX } from '../validate.ts';
+import { checkBits32, checkInteger, checkOptions, isSet, UINT32_MAX } from '../validate.ts';
 import { nothing } from './results.ts';
 
 /** IORING_MSG_SEND_FD, in the place of `addr`. */
@@ -139,10 +139,7 @@ export function msgRingFile(
   const slot = options?.slot ?? true;
   if (slot !== true && typeof slot !== 'number') throw invalidType('options.slot', 'a number or true', slot);
   operation.fileIndex = slot === true ? ANY_SLOT : checkInteger('options.slot', slot, 0, SLOTS_MAX - 1) + 1;
-  if (
-    options?.skipTargetCompletion !== undefined &&
-    checkBoolean('options.skipTargetCompletion', options.skipTargetCompletion)
-  ) {
+  if (isSet('options.skipTargetCompletion', options?.skipTargetCompletion)) {
     operation.opFlags = CQE_SKIP;
   }
   return operation;

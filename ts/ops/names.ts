@@ -2,7 +2,7 @@
 import { invalidValue } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import { Operation, type OperationOptions } from '../operation.ts';
-import { checkBoolean } from '../validate.ts';
+import { isSet } from '../validate.ts';
 import { checkMode } from './open.ts';
 import { checkDirectory, type Path, takePath, takePaths } from './path-arguments.ts';
 import { nothing } from './results.ts';
@@ -40,7 +40,7 @@ function takeDirectories(operation: Operation<void>, options: TwoPathsOptions | 
 }
 
 function flagIf(name: string, value: unknown, flag: number): number {
-  return value !== undefined && checkBoolean(name, value) ? flag : 0;
+  return isSet(name, value) ? flag : 0;
 }
 
 export interface RenameatOptions extends TwoPathsOptions {

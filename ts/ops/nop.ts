@@ -7,7 +7,7 @@ import { type Bytes, checkBytes } from '../memory/bytes.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
 import { notRegistered } from '../runtime/rejects.ts';
-import { checkBoolean, checkInteger, checkOptions } from '../validate.ts';
+import { checkInteger, checkOptions, isSet } from '../validate.ts';
 
 /** IORING_NOP_*. */
 const INJECT_RESULT = 1 << 0;
@@ -76,8 +76,7 @@ function idle(opcode: number, options: Nop128Options | undefined): Operation<num
     operation.opFlags = INJECT_RESULT;
     operation.length = checkInteger('options.result', options.result, -0x8000_0000, 0x7fff_ffff);
   }
-  if (options?.taskWork !== undefined && checkBoolean('options.taskWork', options.taskWork))
-    operation.opFlags |= TASK_WORK;
+  if (isSet('options.taskWork', options?.taskWork)) operation.opFlags |= TASK_WORK;
   return operation;
 }
 

@@ -1,7 +1,7 @@
 // Readiness of descriptors.
 import { Op } from '../generated/ops.ts';
 import { type Fd, Operation, type OperationOptions } from '../operation.ts';
-import { checkBoolean, checkInteger, checkOptions, UINT32_MAX } from '../validate.ts';
+import { checkInteger, checkOptions, isSet, UINT32_MAX } from '../validate.ts';
 import { checkTarget, type OperationTarget } from './cancel.ts';
 import { nothing } from './results.ts';
 
@@ -43,8 +43,7 @@ function poll<K extends 'single' | 'multishot'>(
 ): Operation<number, K> {
   const operation = new Operation<number, K>(Op.pollAdd, options).on('fd', fd);
   operation.opFlags = checkInteger('events', events, 1, UINT32_MAX);
-  if (options?.level !== undefined && checkBoolean('options.level', options.level))
-    operation.length = ADD_LEVEL;
+  if (isSet('options.level', options?.level)) operation.length = ADD_LEVEL;
   return operation;
 }
 

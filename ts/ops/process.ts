@@ -3,7 +3,7 @@ import { invalidValue } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { Operation, type OperationOptions, type Outcome, type Payload } from '../operation.ts';
-import { checkBoolean, checkInteger, checkOptions } from '../validate.ts';
+import { checkInteger, checkName, checkOptions, isSet } from '../validate.ts';
 
 /** What `waitid` waits for: idtype_t (waitid(2)). */
 const ID_TYPES = { all: 0, pid: 1, pgid: 2, pidfd: 3 } as const;
@@ -117,17 +117,14 @@ export function waitid(
   id: number,
   options?: WaitidOptions,
 ): Operation<WaitInfo> | Operation<WaitInfo | null> {
-  if (typeof idType !== 'string' || !Object.hasOwn(ID_TYPES, idType)) {
-    throw invalidValue('idType', `must be one of ${Object.keys(ID_TYPES).join(', ')}`);
-  }
   checkOptions('options', options);
   const operation = new Operation<WaitInfo | null>(Op.waitid, options);
   operation.fd = checkInteger('id', id, 0, 0x7fff_ffff);
-  operation.length = ID_TYPES[idType];
+  operation.length = checkName('idType', idType, ID_TYPES);
   const wanted: Record<string, unknown> = { exited: true, ...options };
   for (const [name, flag] of Object.entries(WAIT_FLAGS)) {
     const value = wanted[name];
-    if (value !== undefined && checkBoolean(`options.${name}`, value)) operation.fileIndex |= flag;
+    if (isSet(`options.${name}`, value)) operation.fileIndex |= flag;
   }
   if ((operation.fileIndex & (WAIT_FLAGS.exited | WAIT_FLAGS.stopped | WAIT_FLAGS.continued)) === 0)
     throw invalidValue('options', 'waits for nothing: set exited, stopped or continued');

@@ -8,7 +8,7 @@ import { PlacedBuffer } from '../memory/placed.ts';
 import { MessageFlags } from '../message-flags.ts';
 import { type Fd, Operation, type Outcome, type Traits } from '../operation.ts';
 import { ProvidedBuffers } from '../provided-buffers.ts';
-import { checkBoolean, checkInteger } from '../validate.ts';
+import { checkInteger, isSet } from '../validate.ts';
 import { leaseOf } from './results.ts';
 import {
   applyOptions,
@@ -49,7 +49,7 @@ function receiveInto<K extends Kind>(
   const group = checkReceivingBuffers('buffers', buffers);
   applyOptions(operation, options, 0);
   operation.takesFrom(group);
-  const bundle = options?.bundle !== undefined && checkBoolean('options.bundle', options.bundle);
+  const bundle = isSet('options.bundle', options?.bundle);
   if (!bundle) {
     operation.decode = (outcome) => leaseOf(group, outcome);
     return false;

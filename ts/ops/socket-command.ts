@@ -1,10 +1,13 @@
 // Questions to sockets, by commands to them.
-import { ADDRESS_BYTES_MAX, decodeAddress, type SocketAddress } from '../address.ts';
+
+import type { SocketAddress } from '../address.ts';
 import { UringError } from '../errors.ts';
+import { CqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
 import { checkInteger, UINT32_MAX } from '../validate.ts';
+import { ADDRESS_AT, ADDRESS_ROOM_BYTES, answeredAddress, offerRoom } from './address-room.ts';
 
 /** Commands to a socket (`SOCKET_URING_OP_*`, include/uapi/linux/io_uring.h). */
 const SIOCINQ = 0;
@@ -12,7 +15,8 @@ const SIOCOUTQ = 1;
 const TX_TIMESTAMP = 4;
 const GETSOCKNAME = 5;
 
-function command<T, K extends 'single' | 'multishot' = 'single'>(
+/** @internal A command to a socket, under a name of its own in errors. */
+export function command<T, K extends 'single' | 'multishot' = 'single'>(
   code: number,
   name: string,
   fd: Fd,
@@ -84,21 +88,18 @@ export function sendQueueBytes(fd: Fd, options?: OperationOptions): Operation<nu
   return operation;
 }
 
-/** Room for an address, after its length. */
-class NamePayload implements Payload {
-  readonly usesLastWords = true;
-  readonly sizeBytes: number = 8 + ADDRESS_BYTES_MAX;
-
+/** Room for the address. */
+const namePayload: Payload = {
+  usesLastWords: true,
+  sizeBytes: ADDRESS_ROOM_BYTES,
   write(block: StagedBlock, record: Int32Array, base: number): void {
-    block.view.writeUInt32LE(ADDRESS_BYTES_MAX, 0);
-    record[base + 4] = block.offset + 8;
+    offerRoom(block);
+    record[base + 4] = block.offset + ADDRESS_AT;
     record[base + 5] = block.handle;
     record[base + 12] = block.offset;
     record[base + 13] = block.handle;
-  }
-}
-
-const namePayload = new NamePayload();
+  },
+};
 
 function name(
   fd: Fd,
@@ -110,10 +111,7 @@ function name(
   operation.fileIndex = peer;
   operation.arguments(namePayload);
   operation.traits = { explain: since(syscall, '6.19') };
-  operation.decode = ({ staged }) => {
-    if (staged === undefined) return undefined;
-    return decodeAddress(staged.view.subarray(8, 8 + ADDRESS_BYTES_MAX), staged.view.readUInt32LE(0));
-  };
+  operation.decode = answeredAddress;
   return operation;
 }
 
@@ -171,7 +169,6 @@ export interface TransmitTimestamp {
   readonly nanoseconds: bigint;
 }
 
-const TIMESTAMP_HARDWARE = 1 << 16;
 const TIMESTAMP_TYPE_SHIFT = 17;
 /** SCM_TSTAMP_*, in the order of their numbers (include/uapi/linux/errqueue.h). */
 const TIMESTAMP_TYPES = ['sent', 'scheduled', 'acknowledged', 'completed'] as const;
@@ -221,7 +218,7 @@ export function txTimestamp(fd: Fd, options?: OperationOptions): Operation<Trans
   operation.decode = ({ res, flags, extra: [seconds, nanoseconds] = [0n, 0n] }) => ({
     key: res >>> 0,
     type: TIMESTAMP_TYPES[(flags >>> TIMESTAMP_TYPE_SHIFT) & 0xff] ?? 'sent',
-    hardware: (flags & TIMESTAMP_HARDWARE) !== 0,
+    hardware: (flags & CqeFlags.TSTAMP_HW) !== 0,
     nanoseconds: seconds * 1_000_000_000n + nanoseconds,
   });
   return operation;

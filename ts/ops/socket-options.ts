@@ -1,9 +1,8 @@
 // Options of sockets, by commands to them.
 import { invalidType, invalidValue, type UringError } from '../errors.ts';
-import { Op } from '../generated/ops.ts';
 import { type Bytes, checkBytes } from '../memory/bytes.ts';
 import type { StagedBlock } from '../memory/staging.ts';
-import { type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
+import type { Fd, Operation, OperationOptions, Payload } from '../operation.ts';
 import {
   decodeValue,
   encodeValue,
@@ -16,6 +15,7 @@ import {
 } from '../option-values.ts';
 import { checkInteger } from '../validate.ts';
 import { nothing } from './results.ts';
+import { command } from './socket-command.ts';
 
 /** Commands to a socket (`SOCKET_URING_OP_*`). */
 const GETSOCKOPT = 2;
@@ -79,14 +79,6 @@ class OptionPayload implements Payload {
   }
 }
 
-function command<T>(code: number, name: string, fd: Fd, options: OperationOptions | undefined): Operation<T> {
-  const operation = new Operation<T>(Op.uringCmd, options).on('fd', fd);
-  operation.offset = code;
-  operation.syscall = name;
-  operation.traits = { explain };
-  return operation;
-}
-
 /**
  * EOPNOTSUPP, which Node calls ENOTSUP. Before 6.18 Unix sockets have it too: the kernel took commands for protocols
  * with an ioctl only (io_uring/cmd_net.c).
@@ -134,6 +126,7 @@ export function getsockopt(
   options?: OperationOptions,
 ): unknown {
   const operation = command<unknown>(GETSOCKOPT, 'getsockopt', fd, options);
+  operation.traits = { explain };
   const chosen = checkOption(option);
   if (chosen.level !== SOL_SOCKET) {
     throw invalidValue(
@@ -222,6 +215,7 @@ export function setsockopt(
   options?: OperationOptions,
 ): Operation<void> {
   const operation = command<void>(SETSOCKOPT, 'setsockopt', fd, options);
+  operation.traits = { explain };
   const chosen = checkOption(option);
   checkPlain(chosen);
   const bytes = chosen.type === undefined ? plainValue(value) : encodeValue(chosen.type, value);

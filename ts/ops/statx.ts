@@ -3,7 +3,7 @@ import { invalidValue } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import { Operation, type OperationOptions } from '../operation.ts';
 import { BigIntStats, STATX_BYTES, Stats, StatxMask } from '../stats.ts';
-import { checkBoolean, checkInteger, UINT32_MAX } from '../validate.ts';
+import { checkBoolean, checkInteger, isSet, UINT32_MAX } from '../validate.ts';
 import { checkDirectory, type Path, takePath } from './path-arguments.ts';
 
 const AT_SYMLINK_NOFOLLOW = 0x100;
@@ -64,7 +64,7 @@ export function statx(
   operation.length = checkInteger('options.mask', mask, 0, UINT32_MAX);
   if (!checkBoolean('options.followSymlink', options?.followSymlink ?? true))
     operation.opFlags |= AT_SYMLINK_NOFOLLOW;
-  const Result = checkBoolean('options.bigint', options?.bigint ?? false) ? BigIntStats : Stats;
+  const Result = isSet('options.bigint', options?.bigint) ? BigIntStats : Stats;
   operation.decode = ({ staged }) => Result.decode(staged?.view ?? Buffer.alloc(STATX_BYTES));
   return operation;
 }

@@ -1,7 +1,7 @@
 // Making what was written durable.
 import { Op } from '../generated/ops.ts';
 import { type Fd, Operation, type OperationOptions } from '../operation.ts';
-import { checkBoolean, checkFlags, checkInteger, checkSize, UINT32_MAX } from '../validate.ts';
+import { checkFlags, checkInteger, checkSize, isSet, UINT32_MAX } from '../validate.ts';
 import { nothing } from './results.ts';
 
 export interface FsyncOptions extends OperationOptions {
@@ -42,8 +42,7 @@ function takeRange(
 export function fsync(fd: Fd, options?: FsyncOptions): Operation<void> {
   const operation = new Operation<void>(Op.fsync, options).on('fd', fd);
   operation.decode = nothing;
-  if (options?.dataOnly !== undefined && checkBoolean('options.dataOnly', options.dataOnly))
-    operation.opFlags = 1;
+  if (isSet('options.dataOnly', options?.dataOnly)) operation.opFlags = 1;
   takeRange(operation, options);
   return operation;
 }

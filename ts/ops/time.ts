@@ -5,7 +5,7 @@ import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { Operation, type OperationOptions, type Payload } from '../operation.ts';
 import { checkTime, TIMESPEC_BYTES, type Time, type Timespec, writeTimespec } from '../timespec.ts';
-import { checkBoolean, checkInteger, checkOptions, UINT32_MAX } from '../validate.ts';
+import { checkInteger, checkName, checkOptions, isSet, UINT32_MAX } from '../validate.ts';
 import { checkTarget, type OperationTarget } from './cancel.ts';
 import { nothing } from './results.ts';
 
@@ -57,16 +57,9 @@ export interface ClockOptions extends OperationOptions {
   etimeSuccess?: boolean;
 }
 
-function isSet(name: string, value: unknown): boolean {
-  return value !== undefined && checkBoolean(name, value);
-}
-
 function clockFlags({ absolute, clock = 'monotonic', etimeSuccess }: ClockOptions): number {
-  if (!Object.hasOwn(CLOCKS, clock)) {
-    throw invalidValue('options.clock', `must be one of ${Object.keys(CLOCKS).join(', ')}`);
-  }
   return (
-    CLOCKS[clock] |
+    checkName('options.clock', clock, CLOCKS) |
     (isSet('options.absolute', absolute) ? ABSOLUTE : 0) |
     (isSet('options.etimeSuccess', etimeSuccess) ? ETIME_SUCCESS : 0)
   );

@@ -5,7 +5,7 @@ import type { PlacedBuffer } from '../memory/placed.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import type { Operation, OperationOptions, Payload } from '../operation.ts';
 import { ProvidedBuffers } from '../provided-buffers.ts';
-import { checkBoolean, checkInteger } from '../validate.ts';
+import { checkInteger, isSet } from '../validate.ts';
 import { BufferList } from './vectors.ts';
 
 /** IORING_RECVSEND_* and IORING_RECV_*, IORING_SEND_*, in `ioprio`. */
@@ -32,7 +32,7 @@ export function applyOptions(
 ): void {
   const flags = checkInteger('options.messageFlags', options?.messageFlags ?? 0, 0, 0x7fff_ffff);
   operation.opFlags = flags | always;
-  if (options?.pollFirst !== undefined && checkBoolean('options.pollFirst', options.pollFirst)) {
+  if (isSet('options.pollFirst', options?.pollFirst)) {
     operation.priority(POLL_FIRST);
   }
 }

@@ -5,7 +5,7 @@ import { type Bytes, checkBytes } from '../memory/bytes.ts';
 import { PlacedBuffer } from '../memory/placed.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { type Fd, Operation, type OperationOptions, type Outcome, type Payload } from '../operation.ts';
-import { checkBoolean, checkInteger } from '../validate.ts';
+import { checkInteger, isSet } from '../validate.ts';
 import { checkBytesOfString, checkPath, type Path, writeString } from './path-arguments.ts';
 import { nothing } from './results.ts';
 
@@ -32,7 +32,7 @@ export interface GetxattrOptions extends OperationOptions {
   sizeOnly?: boolean;
 }
 
-function checkName(name: unknown): Uint8Array {
+function checkAttributeName(name: unknown): Uint8Array {
   const bytes = checkBytesOfString('name', name, 'of type string or an instance of Buffer');
   if (bytes.byteLength === 0)
     throw invalidValue('name', 'is empty: give it a namespace, such as user.comment');
@@ -106,9 +106,9 @@ function withValue(
   options: SetxattrOptions | undefined,
 ): Operation<void> {
   operation.decode = nothing;
-  operation.arguments(new ValuePayload(checkValue(value), checkName(name), path));
-  const create = checkBoolean('options.create', options?.create ?? false);
-  const replace = checkBoolean('options.replace', options?.replace ?? false);
+  operation.arguments(new ValuePayload(checkValue(value), checkAttributeName(name), path));
+  const create = isSet('options.create', options?.create);
+  const replace = isSet('options.replace', options?.replace);
   if (create && replace) throw invalidValue('options.replace', 'cannot be true where create is: give one');
   operation.opFlags = (create ? XATTR_CREATE : 0) | (replace ? XATTR_REPLACE : 0);
   return operation;
@@ -124,12 +124,12 @@ function wanting(
   name: AttributeName,
   options: GetxattrOptions | undefined,
 ): Operation<Buffer | number> {
-  const sizeOnly = checkBoolean('options.sizeOnly', options?.sizeOnly ?? false);
+  const sizeOnly = isSet('options.sizeOnly', options?.sizeOnly);
   const room = checkInteger('options.sizeBytes', options?.sizeBytes ?? VALUE_BYTES_MAX, 1, VALUE_BYTES_MAX);
   if (sizeOnly && options?.sizeBytes !== undefined)
     throw invalidValue('options.sizeBytes', 'has no meaning where only the size is wanted');
   // Without room the kernel answers the size (getxattr(2)).
-  operation.arguments(new NamesPayload(sizeOnly ? 0 : room, checkName(name), path));
+  operation.arguments(new NamesPayload(sizeOnly ? 0 : room, checkAttributeName(name), path));
   if (!sizeOnly) operation.decode = copyOfValue;
   return operation;
 }

@@ -4,7 +4,7 @@ import { Op } from '../generated/ops.ts';
 import type { Bytes } from '../memory/bytes.ts';
 import { MessageFlags } from '../message-flags.ts';
 import { type Fd, Operation, type OperationOptions, type Outcome } from '../operation.ts';
-import { checkBoolean, checkInteger, UINT32_MAX } from '../validate.ts';
+import { checkInteger, isSet, UINT32_MAX } from '../validate.ts';
 import { type SendOptions, sendsData } from './send.ts';
 import { type OutgoingMessage, sendsMessage } from './socket-message.ts';
 import { applyOptions, RECV_MULTISHOT, REPORT_USAGE, type TransferOptions } from './transfer.ts';
@@ -41,7 +41,7 @@ function reports(
 ): void {
   applyOptions(operation, options, MessageFlags.NOSIGNAL);
   operation.decode = bytesSent;
-  if (options?.reportUsage === undefined || !checkBoolean('options.reportUsage', options.reportUsage)) return;
+  if (!isSet('options.reportUsage', options?.reportUsage)) return;
   operation.priority(REPORT_USAGE);
   operation.decode = zeroCopyResult;
 }
