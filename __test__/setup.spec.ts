@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
-import { fsync, nop, Ring, read, timeout } from 'uring';
+import { CqeFlags, fsync, nop, probe, Ring, read, SqeFlags, timeout } from 'uring';
 import { assertUsable, FORMS, file, pattern, reap, runAs, waitFor } from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
 import { kernelIs } from './_kernel.ts';
@@ -152,6 +152,26 @@ test('a ring says what it is: sizes, features and the operations that the kernel
   });
   await withRing({}, (ring) => t.like(ring, { entries: 256, cqEntries: 4096 }));
   await withRing({ entries: 8192 }, (ring) => t.is(ring.cqEntries, 8192, 'as large as the submission queue'));
+});
+
+test('every flag of a submission and of a completion has a name', (t) => {
+  const names = Object.keys(SqeFlags).map((name) => (/^(DRAIN|.*LINK)$/.test(name) ? `IO_${name}` : name));
+  t.deepEqual(names, [...probe().sqeFlags], 'in the order of their bits');
+  t.deepEqual(
+    Object.values(SqeFlags),
+    names.map((_, bit) => 1 << bit),
+  );
+  // include/uapi/linux/io_uring.h of Linux 6.18, IORING_CQE_F_*.
+  t.deepEqual(CqeFlags, {
+    BUFFER: 1 << 0,
+    MORE: 1 << 1,
+    SOCK_NONEMPTY: 1 << 2,
+    NOTIF: 1 << 3,
+    BUF_MORE: 1 << 4,
+    SKIP: 1 << 5,
+    F_32: 1 << 15,
+    TSTAMP_HW: 1 << 16,
+  });
 });
 
 test('statistics count enters, operations and completions from 0 on', async (t) => {

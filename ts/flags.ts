@@ -4,7 +4,9 @@
  * `LINK`: the next operation starts when this one has succeeded in full (a short read or write breaks the link,
  * and what follows completes with `ECANCELED`). `HARDLINK`: the next starts whatever becomes of this one.
  * `DRAIN`: starts when everything submitted before has completed. `ASYNC`: straight to a worker thread of the
- * kernel. `FIXED_FILE`: `fd` is the number of a registered slot (a `FixedFile` sets it by itself).
+ * kernel. `FIXED_FILE`: `fd` is the number of a registered slot (a `FixedFile` sets it by itself). `BUFFER_SELECT`:
+ * the kernel takes a provided buffer; it follows from giving a buffer ring. `CQE_SKIP_SUCCESS`: no completion when all
+ * goes well; it is refused, because the package would never learn that the operation's memory is free.
  *
  * @see {@link https://man7.org/linux/man-pages/man2/io_uring_enter.2.html io_uring_enter(2)}
  */
@@ -15,14 +17,21 @@ export const SqeFlags = {
   HARDLINK: 1 << 3,
   ASYNC: 1 << 4,
   BUFFER_SELECT: 1 << 5,
+  CQE_SKIP_SUCCESS: 1 << 6,
 } as const;
 
-/** The flags a caller may set; `BUFFER_SELECT` follows from giving a buffer ring. */
+/** The flags a caller may set. */
 export const SQE_FLAGS_ALLOWED: number =
   SqeFlags.FIXED_FILE | SqeFlags.DRAIN | SqeFlags.LINK | SqeFlags.HARDLINK | SqeFlags.ASYNC;
 
 /**
  * Flags of a completion (`IORING_CQE_F_*`).
+ *
+ * `BUFFER`: it names a provided buffer (`completion.bufferId`). `MORE`: more completions of the operation follow.
+ * `SOCK_NONEMPTY`: the socket holds more than was received. `NOTIF`: the notification of a zero-copy send. `BUF_MORE`:
+ * more comes in the same buffer. `SKIP`: it only fills the queue's end; the package takes those out. `F_32`: it has 32
+ * bytes (`completion.extra`). `TSTAMP_HW`: the network card measured the time, only of `txTimestamp`; elsewhere the bit
+ * belongs to the buffer's number.
  *
  * @see {@link https://man7.org/linux/man-pages/man7/io_uring.7.html io_uring(7)}
  */
@@ -32,7 +41,9 @@ export const CqeFlags = {
   SOCK_NONEMPTY: 1 << 2,
   NOTIF: 1 << 3,
   BUF_MORE: 1 << 4,
+  SKIP: 1 << 5,
   F_32: 1 << 15,
+  TSTAMP_HW: 1 << 16,
 } as const;
 
 /** What a cancel request looks for (`IORING_ASYNC_CANCEL_*`). */

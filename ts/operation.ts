@@ -1,4 +1,4 @@
-import { invalidType, outOfRange, UringError } from './errors.ts';
+import { invalidType, invalidValue, outOfRange, UringError } from './errors.ts';
 import { FixedFile } from './files.ts';
 import { SQE_FLAGS_ALLOWED, SqeFlags } from './flags.ts';
 import { opInfo } from './generated/ops.ts';
@@ -207,6 +207,9 @@ export type AnyOperation = Operation<any, 'single' | 'multishot'>;
 /** @internal */
 export function checkSqeFlags(flags: unknown): number {
   const value = checkInteger('flags', flags, 0, 0xff);
+  if ((value & SqeFlags.CQE_SKIP_SUCCESS) !== 0) {
+    throw invalidValue('flags', 'has CQE_SKIP_SUCCESS: without a completion its memory would never be free');
+  }
   if ((value & ~SQE_FLAGS_ALLOWED) !== 0) {
     throw outOfRange('flags', 'a combination of SqeFlags (BUFFER_SELECT follows from a buffer ring)', flags);
   }
