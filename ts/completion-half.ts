@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
+import { FlaggedCompletion } from './completion.ts';
 import { systemError, UringError } from './errors.ts';
-import { CQE_BUFFER_SHIFT, CqeFlags } from './flags.ts';
 import { EXTRA_IS_EVENT } from './generated/abi.ts';
 import { SharedMemory } from './memory/shared-memory.ts';
 import { type NativeCompletionHalf, native } from './platform/native.ts';
@@ -15,37 +15,23 @@ const BLOCK_WORDS = 16;
 const DELIVERED_WORDS = 6;
 
 /** A completion as the kernel has it: operations and their results stay with the half that submitted them. */
-export class SplitCompletion {
+export class SplitCompletion extends FlaggedCompletion {
   /** The number that was given when the operation was prepared; 0 for an event. */
   readonly userData: number;
   /** The kernel's result: a count, a descriptor, 0, or a negative errno (`util.getSystemErrorName` names it). */
   readonly res: number;
-  /** The kernel's flags, see {@link CqeFlags}. */
-  readonly flags: number;
+  /** The kernel's flags, see `CqeFlags`. */
+  override readonly flags: number;
   /** What this is, if it belongs to no operation of this ring: a message of another one. */
   readonly event: RingEvent | undefined;
 
   /** @internal */
   constructor(userData: number, res: number, flags: number, event: RingEvent | undefined) {
+    super();
     this.userData = userData;
     this.res = res;
     this.flags = flags;
     this.event = event;
-  }
-
-  /** More completions of the same operation follow. */
-  get hasMore(): boolean {
-    return (this.flags & CqeFlags.MORE) !== 0;
-  }
-
-  /** Number of the provided buffer that holds the data, if there is one. */
-  get bufferId(): number | undefined {
-    return (this.flags & CqeFlags.BUFFER) === 0 ? undefined : this.flags >>> CQE_BUFFER_SHIFT;
-  }
-
-  /** The kernel has let go of the memory of a zero-copy send. */
-  get isNotification(): boolean {
-    return (this.flags & CqeFlags.NOTIF) !== 0;
   }
 }
 
