@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import test from 'ava';
-import { close, FixedFile, fsync, openat, Ring, read, readv, SqeFlags, write } from 'uring';
+import { close, FixedFile, fsync, openat, openat2, Ring, read, readv, SqeFlags, socket, write } from 'uring';
 import { assertUsable, FORMS, file, pattern, reap, runAs, waitFor } from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
 
@@ -71,6 +71,21 @@ test('a full kernel range says ENFILE to a direct open, and goes on after a clos
     await ring.exec(close(second));
     await ring.exec(close(third));
     t.is(ring.stats().fileSlots, 0);
+  });
+});
+
+test('what is opened into a slot is never close-on-exec, even if that is asked for', async (t) => {
+  const O_CLOEXEC = 0o2000000;
+  await withRing({}, async (ring) => {
+    ring.registrar.registerFiles();
+    for (const operation of [
+      openat('/dev/null', { openFlags: O_CLOEXEC, direct: true }),
+      openat2('/dev/null', { openFlags: O_CLOEXEC, direct: true }),
+      socket('unix', 'stream', { socketFlags: O_CLOEXEC, direct: true }),
+    ]) {
+      // Observed before: EINVAL from openat and socket, which have no such flag for a slot.
+      t.true((await ring.exec(operation)) instanceof FixedFile);
+    }
   });
 });
 

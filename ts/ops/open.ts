@@ -47,6 +47,11 @@ function checkOpenFlags(flags: unknown): number {
   return checkInteger('options.openFlags', flags, 0, 0x7fff_ffff);
 }
 
+/** A descriptor always is, a slot cannot be: the kernel answers -EINVAL (io_uring/openclose.c). */
+function closeOnExec(flags: number, direct: true | number | undefined): number {
+  return direct === undefined ? flags | O_CLOEXEC : flags & ~O_CLOEXEC;
+}
+
 export interface OpenatOptions extends OperationOptions {
   /** `'r'`, `'w+'`, ... as node:fs has them, or `O_*` flags. Default `'r'`. O_CLOEXEC is always set. */
   openFlags?: string | number;
@@ -87,13 +92,10 @@ export function openat(
   const operation = new Operation<number | FixedFile>(Op.openat, options);
   takePath(operation, 'path', path);
   operation.fd = checkDirectory('options.dirFd', options?.dirFd);
-  operation.opFlags = checkOpenFlags(options?.openFlags ?? 'r');
-  // A mode without O_CREAT or O_TMPFILE means nothing to open(2), and O_CLOEXEC nothing to a slot (-EINVAL).
+  operation.opFlags = closeOnExec(checkOpenFlags(options?.openFlags ?? 'r'), options?.direct);
+  // A mode without O_CREAT or O_TMPFILE means nothing to open(2).
   operation.length = checkMode(options?.mode ?? 0o666);
-  if (options?.direct === undefined) {
-    operation.opFlags |= O_CLOEXEC;
-    return operation as Operation<number>;
-  }
+  if (options?.direct === undefined) return operation as Operation<number>;
   makeDirect(operation as Operation<FixedFile>, options.direct);
   return operation as Operation<FixedFile>;
 }
@@ -178,7 +180,7 @@ export function openat2(
   const operation = new Operation<number | FixedFile>(Op.openat2, options);
   const flags = checkOpenFlags(options?.openFlags ?? 'r');
   const how = Buffer.alloc(OPEN_HOW_BYTES);
-  how.writeUInt32LE(options?.direct === undefined ? flags | O_CLOEXEC : flags & ~O_CLOEXEC, 0);
+  how.writeUInt32LE(closeOnExec(flags, options?.direct), 0);
   how.writeUInt32LE(checkModeOfNew(options?.mode, flags), 8);
   if (options?.resolve !== undefined) how.writeUInt32LE(checkResolve(options.resolve), 16);
   takePath(operation, 'path', path, how);

@@ -1,11 +1,11 @@
 // Making sockets and connecting them.
 import { checkAddress, type EncodedAddress, type SocketAddressLike, withAddress } from '../address.ts';
-import { invalidType, invalidValue } from '../errors.ts';
+import { invalidType } from '../errors.ts';
 import type { FixedFile } from '../files.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
-import { checkInteger } from '../validate.ts';
+import { checkInteger, checkName } from '../validate.ts';
 import { type DirectOptions, makeDirect } from './direct.ts';
 import { nothing } from './results.ts';
 
@@ -30,19 +30,16 @@ function checkNamed(
   names: Readonly<Record<string, number>>,
   max: number,
 ): number {
-  if (typeof value !== 'string') {
-    if (typeof value !== 'number') throw invalidType(name, 'of type string or number', value);
-    return checkInteger(name, value, 0, max);
-  }
-  const known = Object.hasOwn(names, value) ? names[value] : undefined;
-  if (known !== undefined) return known;
-  throw invalidValue(name, `is '${value}': it must be one of ${Object.keys(names).join(', ')}, or a number`);
+  if (typeof value === 'string') return checkName(name, value, names);
+  if (typeof value !== 'number') throw invalidType(name, 'of type string or number', value);
+  return checkInteger(name, value, 0, max);
 }
 
-/** @internal The flags of a new socket; a slot cannot be close-on-exec, which the kernel answers with -EINVAL. */
+/** @internal The flags of a new socket. */
 export function checkSocketFlags(name: string, flags: unknown, direct: true | number | undefined): number {
-  const defaults = direct === undefined ? SocketFlags.NONBLOCK | SocketFlags.CLOEXEC : SocketFlags.NONBLOCK;
-  return checkInteger(name, flags ?? defaults, 0, 0x7fff_ffff);
+  const checked = checkInteger(name, flags ?? SocketFlags.NONBLOCK | SocketFlags.CLOEXEC, 0, 0x7fff_ffff);
+  // A slot cannot be close-on-exec: the kernel answers -EINVAL (io_uring/net.c).
+  return direct === undefined ? checked : checked & ~SocketFlags.CLOEXEC;
 }
 
 export interface SocketOptions extends OperationOptions {
@@ -213,10 +210,7 @@ export function connect(fd: Fd, address: SocketAddressLike, options?: OperationO
  */
 export function shutdown(fd: Fd, how: keyof typeof HOW, options?: OperationOptions): Operation<void> {
   const operation = new Operation<void>(Op.shutdown, options).on('fd', fd);
-  if (typeof how !== 'string') throw invalidType('how', 'of type string', how);
-  if (!Object.hasOwn(HOW, how))
-    throw invalidValue('how', `is '${how}': it must be 'read', 'write' or 'both'`);
-  operation.length = HOW[how];
+  operation.length = checkName('how', how, HOW);
   operation.decode = nothing;
   return operation;
 }
