@@ -61,6 +61,35 @@ test('a chain with an operation that is refused leaves nothing behind', async (t
   });
 });
 
+test('a chain made by flags is refused whole when prep refuses one of its operations', async (t) => {
+  await withRing({ entries: 8 }, async (ring) => {
+    await withRing({}, (other) => {
+      const foreign = other.registrar.registerFiles().set(0, 0);
+      const refusals = [
+        () => ring.prep(read(foreign, Buffer.alloc(1)), 'refused', SqeFlags.LINK),
+        () => ring.prep(nop(), 'refused', 1 << 7),
+        () => ring.prep({} as never),
+        () => ring.prepChain([nop(), read(foreign, Buffer.alloc(1))]),
+      ];
+      for (const refused of refusals) {
+        t.true(ring.prep(nop(), 'kept'));
+        t.true(ring.prep(write(1, Buffer.alloc(100)), 'first', SqeFlags.LINK));
+        t.true(ring.prep(nop(), 'second', SqeFlags.HARDLINK));
+        t.throws(refused);
+        t.like(ring, { sqReady: 1, inFlight: 1 }, 'what was linked to it is taken back with it');
+        // Observed before: the links that were left had this one as their next.
+        t.true(ring.prep(nop({ result: -5 }), 'another'));
+        waitFor(ring, 2);
+        endedAs(t, reap(ring), [
+          ['kept', 0],
+          ['another', 'EIO'],
+        ]);
+      }
+    });
+    await assertUsable(t, ring);
+  });
+});
+
 test('LINK: when one fails, the rest of the chain is cancelled', async (t) => {
   await withRing({}, (ring) => {
     t.true(ring.prepChain([nop(), nop({ result: -5 }), nop(), nop()], { userData: [1, 2, 3, 4] }));

@@ -2,7 +2,7 @@ import { invalidType, invalidValue, systemError } from './errors.ts';
 import { Op } from './generated/ops.ts';
 import { Allocator } from './memory/allocator.ts';
 import { SharedMemory } from './memory/shared-memory.ts';
-import { type AnyOperation, Operation } from './operation.ts';
+import type { AnyOperation } from './operation.ts';
 import { type Layout, type NativeSubmission, type NativeSubmissionHalf, native } from './platform/native.ts';
 import { checkSizes } from './ring-options.ts';
 import { Engine } from './runtime/engine.ts';
@@ -138,18 +138,24 @@ export class SubmissionHalf extends SubmissionQueue {
   }
 
   /**
-   * Prepares an operation for the next `submit`. Answers false when the queue is full.
+   * Prepares an operation for the next `submit`. Answers false when the queue is full. When it throws, the operations
+   * that are linked to it are taken back.
    *
    * @param userData a number that comes with its completions
    * @throws `ERR_URING_CLOSED`, and errors that say what is wrong with the operation
    */
   override prep(operation: AnyOperation, userData: unknown = 0, flags = 0): boolean {
+    return super.prep(operation, userData, flags);
+  }
+
+  /** @internal */
+  protected override check(operation: AnyOperation, userData: unknown): void {
     if (typeof userData !== 'number') throw invalidType('userData', 'of type number', userData);
-    if (operation instanceof Operation) checkResult(operation);
+    super.check(operation, userData);
+    checkResult(operation);
     // Before the record counts as written: a thread can be terminated between any two steps, and what it has prepared
     // completes all the same.
     this.#numbers[this.#parts.engine.slots.nextIndex] = userData;
-    return super.prep(operation, userData, flags);
   }
 
   /** Gives what is prepared to the kernel, in one system call, and answers how many operations that were. */

@@ -3,7 +3,7 @@ import { SqeFlags } from './flags.ts';
 import { type AnyOperation, checkSqeFlags, Operation } from './operation.ts';
 import type { NativeSubmission } from './platform/native.ts';
 import type { Engine } from './runtime/engine.ts';
-import { checkOptions } from './validate.ts';
+import { checkOptions, isSet } from './validate.ts';
 
 /** How the operations of a chain are linked, and what their completions carry. */
 export interface ChainOptions {
@@ -63,15 +63,29 @@ export class SubmissionQueue {
   /**
    * Prepares an operation for the next `submit`. Answers false when the queue is full.
    *
+   * When it throws, the operations before it that are linked to it are taken back: a chain of which one is refused is
+   * refused whole, and none of it completes.
+   *
    * @param userData comes back with the completion, as it is
    * @param flags {@link SqeFlags}, in addition to the operation's own
    * @throws `ERR_URING_CLOSED`, and errors that say what is wrong with the operation
    */
   prep(operation: AnyOperation, userData?: unknown, flags = 0): boolean {
     this.#owner.assertOpen();
+    try {
+      this.check(operation, userData);
+      return this.#engine.prep(operation, undefined, userData, flags === 0 ? 0 : checkSqeFlags(flags));
+    } catch (error) {
+      // What is prepared next would take the place of the one that was refused.
+      this.#engine.unprepOpenChain();
+      throw error;
+    }
+  }
+
+  /** @internal Refuses what cannot be prepared here. */
+  protected check(operation: AnyOperation, _userData: unknown): void {
     if (!(operation instanceof Operation))
       throw invalidType('operation', 'an operation, such as read(...)', operation);
-    return this.#engine.prep(operation, undefined, userData, flags === 0 ? 0 : checkSqeFlags(flags));
   }
 
   /**
@@ -83,22 +97,21 @@ export class SubmissionQueue {
   prepChain(operations: readonly AnyOperation[], options: ChainOptions = {}): boolean {
     if (!Array.isArray(operations)) throw invalidType('operations', 'an array of operations', operations);
     checkOptions('options', options);
+    const { userData } = options;
+    const isHard = isSet('options.hard', options.hard);
+    if (userData !== undefined && !Array.isArray(userData))
+      throw invalidType('options.userData', 'an array, with one for each operation', userData);
     const allowed = `>= 1 and <= ${this.entries} (the size of the queue)`;
     if (operations.length < 1 || operations.length > this.entries) {
       throw outOfRange('operations.length', allowed, operations.length);
     }
     if (operations.length > this.spaceLeft) return false;
-    const link = options.hard === true ? SqeFlags.HARDLINK : SqeFlags.LINK;
+    const link = isHard ? SqeFlags.HARDLINK : SqeFlags.LINK;
     let prepared = 0;
-    try {
-      for (const operation of operations) {
-        const isLast = prepared === operations.length - 1;
-        if (!this.prep(operation, options.userData?.[prepared], isLast ? 0 : link)) break;
-        prepared += 1;
-      }
-    } catch (error) {
-      this.#engine.unprep(prepared);
-      throw error;
+    for (const operation of operations) {
+      const isLast = prepared === operations.length - 1;
+      if (!this.prep(operation, userData?.[prepared], isLast ? 0 : link)) break;
+      prepared += 1;
     }
     if (prepared < operations.length) this.#engine.unprep(prepared);
     return prepared === operations.length;

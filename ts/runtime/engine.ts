@@ -1,6 +1,6 @@
 import { Completion } from '../completion.ts';
 import { detached, outOfRange, systemError, type UringError } from '../errors.ts';
-import { CqeFlags } from '../flags.ts';
+import { CqeFlags, SqeFlags } from '../flags.ts';
 import {
   EXTRA_IS_EVENT,
   EXTRA_IS_LOCAL,
@@ -31,6 +31,8 @@ export interface Settler {
   settle(error: UringError | null, result: unknown, completion: Completion): void;
 }
 
+/** Where a record's first word says that the next one is linked to it. */
+const LINKS = (SqeFlags.LINK | SqeFlags.HARDLINK) << 8;
 /** What the upper half of a 64-bit number counts. */
 const TWO_32 = 4_294_967_296;
 
@@ -237,6 +239,18 @@ export class Engine<N extends NativeSubmission = NativeRing> {
       this.#unstage(slot);
       this.slots.give(slot);
     }
+  }
+
+  /** Takes back the records at the end that are linked to one that is not there. */
+  unprepOpenChain(): void {
+    const tail = this.word(Word.sqTail);
+    let links = 0;
+    while (links < this.prepared) {
+      const base = ((tail - 1 - links) & (this.#entries - 1)) * RECORD_WORDS;
+      if (((this.#records[base] as number) & LINKS) === 0) break;
+      links += 1;
+    }
+    this.unprep(links);
   }
 
   #unstage(slot: Slot): void {
