@@ -1,7 +1,7 @@
 // A ring used by hand, as in C: prepare, submit, wait, read completions; also mixed with promises and callbacks.
 import { readFileSync, writeSync } from 'node:fs';
 import test from 'ava';
-import { Completion, CqeFlags, nop, read, SqeFlags, timeout, UringError, write } from 'uring';
+import { asyncCancel, Completion, CqeFlags, nop, read, SqeFlags, timeout, UringError, write } from 'uring';
 import { assertUsable, endedAs, fifo, file, pattern, reap, waitFor } from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
 
@@ -87,6 +87,27 @@ test('a chain made by flags is refused whole when prep refuses one of its operat
       }
     });
     await assertUsable(t, ring);
+  });
+});
+
+test('what the event loop runs does not come into a chain that is being made by flags', async (t) => {
+  await withRing({}, async (ring) => {
+    t.true(ring.prep(nop({ result: -5 }), 'fails', SqeFlags.LINK));
+    // Observed before: ECANCELED, as the rest of the chain.
+    const apart = ring.exec(nop());
+    const stopped = ring.exec(asyncCancel({ userData: 'nobody' })).catch(({ code }) => code);
+    t.true(ring.prep(nop(), 'linked'));
+    t.is(await apart, 0);
+    t.is(await stopped, 'ENOENT');
+    waitFor(ring, 2);
+    endedAs(t, reap(ring), [
+      ['fails', 'EIO'],
+      ['linked', 'ECANCELED'],
+    ]);
+    t.true(ring.prep(nop({ result: -5 }), 'without a next one', SqeFlags.LINK));
+    t.is(await ring.exec(nop()), 0);
+    waitFor(ring, 1);
+    endedAs(t, reap(ring), [['without a next one', 'EIO']]);
   });
 });
 

@@ -66,7 +66,9 @@ export class Attached {
       return;
     }
     if (cancelled.length > 0) handler = adding(handler, cancelled.length);
-    const mustWait = !urgent && (this.waiting > 0 || engine.slots.live >= this.#engine.layout.cqEntries);
+    const isLater = !urgent && (this.waiting > 0 || engine.slots.live >= this.#engine.layout.cqEntries);
+    // It would become a part of a chain that is being prepared by hand.
+    const mustWait = isLater || engine.hasOpenChain;
     if (mustWait || !this.#prep(operation, handler, userData))
       this.#wait({ operation, handler, userData }, urgent);
     this.wake();
@@ -138,7 +140,7 @@ export class Attached {
     while (this.waiting > 0) {
       const pending = this.#pending[this.#first] as Pending;
       const atLimit = !isUrgent(pending.operation) && engine.slots.live >= this.#engine.layout.cqEntries;
-      if (atLimit) break;
+      if (atLimit || engine.hasOpenChain) break;
       try {
         if (!engine.prep(pending.operation, pending.handler, pending.userData, 0)) break;
         this.#shift();

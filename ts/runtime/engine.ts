@@ -243,14 +243,14 @@ export class Engine<N extends NativeSubmission = NativeRing> {
 
   /** Takes back the records at the end that are linked to one that is not there. */
   unprepOpenChain(): void {
-    const tail = this.word(Word.sqTail);
-    let links = 0;
-    while (links < this.prepared) {
-      const base = ((tail - 1 - links) & (this.#entries - 1)) * RECORD_WORDS;
-      if (((this.#records[base] as number) & LINKS) === 0) break;
-      links += 1;
-    }
-    this.unprep(links);
+    while (this.hasOpenChain) this.unprep(1);
+  }
+
+  /** The last record is linked to the next, which is not there yet. */
+  get hasOpenChain(): boolean {
+    const last = this.word(Word.sqTail) - 1;
+    const head = this.#records[(last & (this.#entries - 1)) * RECORD_WORDS] as number;
+    return (head & LINKS) !== 0 && this.prepared > 0;
   }
 
   #unstage(slot: Slot): void {
