@@ -6,6 +6,7 @@ import test from 'ava';
 import * as uring from 'uring';
 import { leakCheck } from './_helpers.ts';
 import { ROOT, runModule, runNode, WELL } from './_process.ts';
+import { sourceDocs } from './_source-docs.ts';
 
 const EXPORTS = [
   'AT_FDCWD',
@@ -129,6 +130,9 @@ const EXPORTS = [
   'writev',
   'writevFixed',
 ];
+
+/** What no kernel has to have: a helper, the question itself, and operations that have no name here. */
+const OF_NO_KERNEL: readonly string[] = ['ioprio', 'probe', 'raw'];
 
 leakCheck(test);
 
@@ -296,3 +300,20 @@ for (const [at, { title, source }] of run.entries()) {
     t.like(ended, WELL, `${relative(ROOT, title)}\n${ended.stderr}\n${source}`);
   });
 }
+
+test('what is exported is documented; functions with their manual page, an example and the first kernel', (t) => {
+  const index = readFileSync(join(ROOT, 'ts/index.ts'), 'utf8');
+  const names = [...index.matchAll(/export (?:type )?\{([^}]*)\}/g)].flatMap(([, list = '']) =>
+    list.split(',').flatMap((name) => name.trim().replace(/^type /, '') || []),
+  );
+  t.true(names.length > EXPORTS.length, 'types too');
+  const docs = sourceDocs();
+  for (const name of names) {
+    const text = docs.get(name) ?? '';
+    t.not(text, '', name);
+    if (!/^[a-z]/.test(name) || !EXPORTS.includes(name)) continue;
+    t.regex(text, /@see/, name);
+    t.regex(text, /@example/, name);
+    if (!OF_NO_KERNEL.includes(name)) t.regex(text, /Since Linux \d/, name);
+  }
+});

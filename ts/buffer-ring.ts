@@ -277,6 +277,20 @@ function notManual(what: string): Error {
  *
  * A lease that was taken from a ring with `provide: 'manually'` is written to, and ends with `provide()`, or unused
  * with `release()`.
+ *
+ * @see {@link https://man7.org/linux/man-pages/man7/io_uring_provided_buffers.7.html io_uring_provided_buffers(7)}
+ * @example
+ * ```ts
+ * import { pipe, Ring, read, write } from 'uring';
+ *
+ * await using ring = new Ring();
+ * const buffers = ring.registrar.registerBufferRing({ entries: 8, sizeBytes: 4096 });
+ * const { readFd, writeFd } = await ring.exec(pipe());
+ * await ring.exec(write(writeFd, Buffer.from('hello')));
+ * const lease = await ring.exec(read(readFd, buffers));
+ * console.log(lease?.data.toString()); // hello
+ * lease?.release();
+ * ```
  */
 export class BufferLease {
   /**

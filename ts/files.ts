@@ -64,6 +64,21 @@ export interface FileTableOptions {
 /**
  * The registered-files table of a ring: a sparse table with a range of ours and a range of the kernel's. Made by
  * `ring.registrar.registerFiles()`.
+ *
+ * @see {@link https://man7.org/linux/man-pages/man7/io_uring_registered_files.7.html io_uring_registered_files(7)}
+ * @example
+ * ```ts
+ * import { closeSync, openSync } from 'node:fs';
+ * import { Ring, read } from 'uring';
+ *
+ * await using ring = new Ring();
+ * const files = ring.registrar.registerFiles({ slots: 16 });
+ * const fd = openSync('/etc/hostname', 'r');
+ * const file = files.alloc(fd);
+ * closeSync(fd); // the slot keeps the file open
+ * await ring.exec(read(file, ring.alloc(64)));
+ * files.clear(file);
+ * ```
  */
 export class FileTable {
   readonly slots: number;

@@ -218,6 +218,14 @@ abstract class StatsBase<T extends number | bigint> {
  * What statx(2) answers, under the names that node:fs uses.
  *
  * @see {@link https://man7.org/linux/man-pages/man2/statx.2.html statx(2)}
+ * @example
+ * ```ts
+ * import { Ring, statx } from 'uring';
+ *
+ * await using ring = new Ring();
+ * const { size, mtime } = await ring.exec(statx('/etc/hostname'));
+ * console.log(size, mtime.toISOString());
+ * ```
  */
 export class Stats extends StatsBase<number> {
   readonly dev: number;

@@ -6,6 +6,18 @@ import { labelArena } from './arena.ts';
  * Memory that several rings of the process have, of one thread or of many: made by `ring.allocShared()`, and had by
  * others through `ring.openShared(token)`. It lives while any of them has it. What stands in it is read and written with
  * `Atomics`, and waited for with `futexWait`; `Atomics.wait` and `Atomics.notify` do not work on it.
+ *
+ * @see {@link https://man7.org/linux/man-pages/man7/futex.7.html futex(7)}
+ * @example
+ * ```ts
+ * import { Ring } from 'uring';
+ *
+ * await using ring = new Ring();
+ * await using other = new Ring(); // in another worker, which was sent the token
+ * const shared = ring.allocShared(4096);
+ * Atomics.store(shared.words, 0, 42);
+ * console.log(Atomics.load(other.openShared(shared.token).words, 0)); // 42
+ * ```
  */
 export class SharedMemory {
   /** All of it, as bytes. */

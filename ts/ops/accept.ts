@@ -15,6 +15,7 @@ const MULTISHOT = 1 << 0;
 const DONTWAIT = 1 << 1;
 const POLL_FIRST = 1 << 2;
 
+/** Options of {@link accept} and {@link acceptMultishot}. */
 export interface AcceptOptions extends OperationOptions {
   /** Flags of the new socket, `SocketFlags`. Default NONBLOCK | CLOEXEC. */
   acceptFlags?: number;

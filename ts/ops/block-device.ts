@@ -9,6 +9,7 @@ import { WidePayload } from './wide.ts';
 /** _IO(0x12, 0) of include/uapi/linux/blkdev.h. */
 const BLOCK_URING_CMD_DISCARD = 0x1200;
 
+/** The range of {@link blockDiscard}. */
 export interface BlockDiscardOptions extends OperationOptions {
   /** Start of the range, a multiple of the device's sector size. */
   offset: number | bigint;

@@ -42,6 +42,7 @@ export interface EpollEvent {
   readonly data: bigint;
 }
 
+/** What {@link epollCtl} waits for, and what comes back with it. */
 export interface EpollCtlOptions extends OperationOptions {
   /** Events to wait for ({@link EpollEvents}). Default 0: ERR and HUP, which are always told. */
   events?: number;

@@ -28,6 +28,7 @@ export const FallocateMode = {
 
 const FALLOCATE_ALL = Object.values(FallocateMode).reduce((all, flag) => all | flag, 0);
 
+/** The range of {@link fallocate}, and what becomes of it. */
 export interface FallocateOptions extends OperationOptions {
   /** Start of the range. Default 0. */
   offset?: number | bigint;
@@ -98,6 +99,7 @@ const FADVICE = { normal: 0, random: 1, sequential: 2, willneed: 3, dontneed: 4,
 /** What to expect of a file's use (`POSIX_FADV_*`). */
 export type FileAdvice = keyof typeof FADVICE;
 
+/** The range of {@link fadvise}. */
 export interface FadviseOptions extends OperationOptions {
   /** Start of the range. Default 0. */
   offset?: number | bigint;

@@ -88,6 +88,7 @@ export function filesUpdate(
 /** In the list of `filesUpdate`, for a slot that is to be emptied and for one that is to stay. */
 export const FileSlots = { EMPTY, SKIP } as const;
 
+/** Options of {@link fixedFdInstall}. */
 export interface FixedFdInstallOptions extends OperationOptions {
   /** The descriptor is closed when a program is executed. Default true. */
   cloexec?: boolean;

@@ -23,6 +23,7 @@ export type FutexWords = Int32Array | Uint32Array;
 /** As of `Atomics.wait`: somebody has woken it, or the word has had another value from the start. */
 export type FutexWaitResult = 'ok' | 'not-equal';
 
+/** Who is waited for, and who is woken: {@link futexWait}, {@link futexWake}. */
 export interface FutexOptions extends OperationOptions {
   /** 32 bits: a wake reaches the waiters that have a bit in common with it. Default: all. */
   mask?: number;

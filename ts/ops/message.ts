@@ -32,6 +32,7 @@ function message<T>(target: MessageTarget, options: OperationOptions | undefined
   return operation.on('target', target);
 }
 
+/** What {@link msgRing} sends. */
 export interface MsgRingOptions extends OperationOptions {
   /** `data` of the event at the other end, an integer from 0 to 2 ** 53 - 1. Default 0. */
   data?: number;
@@ -94,6 +95,7 @@ class FileMessage implements Payload {
   }
 }
 
+/** Where {@link msgRingFile} puts the file, and what it says of it. */
 export interface MsgRingFileOptions extends OperationOptions {
   /** Slot of the other ring's table, by number or (true) one of the other kernel's choice. Default true. */
   slot?: number | true;

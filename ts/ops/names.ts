@@ -14,11 +14,13 @@ const RENAME_NOREPLACE = 1 << 0;
 const RENAME_EXCHANGE = 1 << 1;
 const RENAME_WHITEOUT = 1 << 2;
 
+/** Options of operations on one path. */
 export interface PathOptions extends OperationOptions {
   /** Directory that a relative path starts from. Default: the working directory. */
   dirFd?: number;
 }
 
+/** Options of operations on two paths. */
 export interface TwoPathsOptions extends OperationOptions {
   /** Directory that a relative old path starts from. Default: the working directory. */
   oldDirFd?: number;
@@ -43,6 +45,7 @@ function flagIf(name: string, value: unknown, flag: number): number {
   return isSet(name, value) ? flag : 0;
 }
 
+/** Options of {@link renameat}. */
 export interface RenameatOptions extends TwoPathsOptions {
   /** Fail with `EEXIST` where there is something at the new path. */
   noReplace?: boolean;
@@ -86,6 +89,7 @@ export function renameat(oldPath: Path, newPath: Path, options?: RenameatOptions
   return operation;
 }
 
+/** Options of {@link unlinkat}. */
 export interface UnlinkatOptions extends PathOptions {
   /** Remove a directory, which must be empty, and nothing else. Default false: anything but a directory. */
   removeDirectory?: boolean;
@@ -113,6 +117,7 @@ export function unlinkat(path: Path, options?: UnlinkatOptions): Operation<void>
   return operation;
 }
 
+/** Options of {@link mkdirat}. */
 export interface MkdiratOptions extends PathOptions {
   /** Permissions of the directory. Default 0o777, less the umask. */
   mode?: number;
@@ -162,6 +167,7 @@ export function symlinkat(target: Path, path: Path, options?: PathOptions): Oper
   return operation;
 }
 
+/** Options of {@link linkat}. */
 export interface LinkatOptions extends TwoPathsOptions {
   /** Where the old path is a symbolic link, link to what it names. Default false: to the link itself. */
   followSymlink?: boolean;

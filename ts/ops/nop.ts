@@ -25,6 +25,7 @@ export interface Nop128Options extends OperationOptions {
   taskWork?: boolean;
 }
 
+/** What {@link nop} does nothing with. */
 export interface NopOptions extends Nop128Options {
   /** A file to look up and let go of again. Since Linux 6.13. */
   fd?: Fd;

@@ -52,6 +52,7 @@ function closeOnExec(flags: number, direct: true | number | undefined): number {
   return direct === undefined ? flags | O_CLOEXEC : flags & ~O_CLOEXEC;
 }
 
+/** How {@link openat} opens a file. */
 export interface OpenatOptions extends OperationOptions {
   /** `'r'`, `'w+'`, ... as node:fs has them, or `O_*` flags. Default `'r'`. O_CLOEXEC is always set. */
   openFlags?: string | number;
@@ -113,6 +114,7 @@ const RESOLVE = {
 /** A rule for how a path is resolved (`RESOLVE_*`). */
 export type ResolveRule = keyof typeof RESOLVE;
 
+/** How {@link openat2} opens a file, and resolves its path. */
 export interface Openat2Options extends OpenatOptions {
   /** Permissions of a file that is created; only with O_CREAT or O_TMPFILE. Default 0o666 then, less the umask. */
   mode?: number;

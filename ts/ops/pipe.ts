@@ -23,11 +23,13 @@ const SPLICE_ALL = SpliceFlags.MOVE | SpliceFlags.NONBLOCK | SpliceFlags.MORE | 
 /** SPLICE_F_FD_IN_FIXED. */
 const FROM_SLOT = 1 << 31;
 
+/** Options of {@link tee}. */
 export interface TeeOptions extends OperationOptions {
   /** {@link SpliceFlags}. Default 0. */
   spliceFlags?: number;
 }
 
+/** Options of {@link splice}. */
 export interface SpliceOptions extends TeeOptions {
   /** Where in the source; null (the default) is its own position, and what a pipe wants. */
   offsetIn?: number | bigint | null;
@@ -133,6 +135,7 @@ export interface Pipe<T extends Fd = number> {
   readonly writeFd: T;
 }
 
+/** Options of {@link pipe}. */
 export interface PipeOptions extends OperationOptions {
   /**
    * `O_NONBLOCK`, and `O_DIRECT` for a pipe of packets, from `fs.constants`; `O_EXCL` for one of kernel notifications.

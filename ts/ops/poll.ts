@@ -28,6 +28,7 @@ const ADD_MULTI = 1 << 0;
 const UPDATE_EVENTS = 1 << 1;
 const ADD_LEVEL = 1 << 3;
 
+/** Options of {@link pollAdd} and {@link pollMultishot}. */
 export interface PollOptions extends OperationOptions {
   /**
    * Looks at the state and not for a change of it (`IORING_POLL_ADD_LEVEL`). It is in the kernel's interface since 6.0,

@@ -47,6 +47,7 @@ function groupOperation<T>(
   return operation;
 }
 
+/** Which buffers {@link provideBuffers} gives. */
 export interface ProvideBuffersOptions extends OperationOptions {
   /** Number of the first buffer. Default 0. */
   first?: number;

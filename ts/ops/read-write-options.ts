@@ -59,6 +59,7 @@ export function ioprio(priority: IoPriority): number {
   return type | checkInteger('priority.level', level ?? IOPRIO_LEVEL_DEFAULT, 0, IOPRIO_LEVEL_MAX);
 }
 
+/** Where and how reads and writes of files run. */
 export interface ReadWriteOptions extends OperationOptions {
   /**
    * Where in the file, from 0 to 2^53 - 1; `CURRENT_POSITION` (-1, the default) reads or writes at the file's own
@@ -71,6 +72,7 @@ export interface ReadWriteOptions extends OperationOptions {
   ioprio?: number;
 }
 
+/** As {@link ReadWriteOptions}, with what only writes have. */
 export interface WriteOptions extends ReadWriteOptions {
   /**
    * Number of a write stream of the device, which keeps data of one lifetime together; 0 (the default) is none.

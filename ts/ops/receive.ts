@@ -25,6 +25,7 @@ export interface ReceiveOptions extends TransferOptions {
   bundle?: boolean;
 }
 
+/** Options of {@link recvMultishot}. */
 export interface ReceiveMultishotOptions extends ReceiveOptions {
   /** Stop after so many bytes in all, which may end in the middle of what has arrived. Since Linux 6.17. */
   totalBytes?: number;

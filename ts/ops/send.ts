@@ -17,6 +17,7 @@ import {
 } from './transfer.ts';
 import { BufferList, checkVectors } from './vectors.ts';
 
+/** Options of {@link send} and `sendZc`. */
 export interface SendOptions extends TransferOptions {
   /** Where to send a datagram to, from a socket that is not connected. Since Linux 6.0. */
   to?: SocketAddressLike;

@@ -208,6 +208,7 @@ export class ReceivedMessage {
   }
 }
 
+/** Options of {@link recvmsg} and {@link recvmsgMultishot}. */
 export interface ReceiveMessageOptions extends TransferOptions {
   /**
    * Room for control messages; default 0, for none. Each takes 16 bytes and its data, in steps of 8: up to four

@@ -42,6 +42,7 @@ export function checkSocketFlags(name: string, flags: unknown, direct: true | nu
   return direct === undefined ? checked : checked & ~SocketFlags.CLOEXEC;
 }
 
+/** Options of {@link socket}. */
 export interface SocketOptions extends OperationOptions {
   /** `IPPROTO_*` number; default 0, which is TCP for a stream and UDP for datagrams. MPTCP is 262. */
   protocol?: number;

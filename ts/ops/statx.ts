@@ -9,6 +9,7 @@ import { checkDirectory, type Path, takePath } from './path-arguments.ts';
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_EMPTY_PATH = 0x1000;
 
+/** Which file {@link statx} asks for, and what of it. */
 export interface StatxOptions extends OperationOptions {
   /** Directory that a relative path starts from; with an empty path the file itself. */
   dirFd?: number;

@@ -4,6 +4,7 @@ import { type Fd, Operation, type OperationOptions } from '../operation.ts';
 import { checkFlags, checkInteger, checkSize, isSet, UINT32_MAX } from '../validate.ts';
 import { nothing } from './results.ts';
 
+/** What {@link fsync} makes durable. */
 export interface FsyncOptions extends OperationOptions {
   /** Only the data and what is needed to read it back, as fdatasync(2). */
   dataOnly?: boolean;
@@ -59,6 +60,7 @@ export const SyncFileRangeFlags = {
 
 const SYNC_ALL = SyncFileRangeFlags.WAIT_BEFORE | SyncFileRangeFlags.WRITE | SyncFileRangeFlags.WAIT_AFTER;
 
+/** The range of {@link syncFileRange}, and how far it goes. */
 export interface SyncFileRangeOptions extends OperationOptions {
   /** {@link SyncFileRangeFlags}. Default: all of them, which writes and waits. */
   syncFlags?: number;

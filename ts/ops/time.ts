@@ -89,6 +89,7 @@ function timer<K extends 'single' | 'multishot'>(
   return operation;
 }
 
+/** Options of {@link timeout}. */
 export interface TimeoutOptions extends ClockOptions {
   /** Ends early when this many other operations have completed. Default 0: never. */
   count?: number;
@@ -119,6 +120,7 @@ export function timeout(time: Time, options?: TimeoutOptions): Operation<void> {
   return operation;
 }
 
+/** Options of {@link timeoutMultishot}. */
 export interface TimeoutMultishotOptions extends ClockOptions {
   /** How often it expires. Default 0: until it is stopped. */
   repeat?: number;
@@ -180,6 +182,7 @@ export function timeoutRemove(target: OperationTarget, options?: OperationOption
   return operation;
 }
 
+/** Options of {@link timeoutUpdate}. */
 export interface TimeoutUpdateOptions extends OperationOptions {
   /** The time is a point on the timer's clock and not a length. */
   absolute?: boolean;

@@ -15,6 +15,7 @@ export const REPORT_USAGE: number = 1 << 3;
 export const BUNDLE: number = 1 << 4;
 export const VECTORIZED: number = 1 << 5;
 
+/** What sends and receives have in common. */
 export interface TransferOptions extends OperationOptions {
   /** `MessageFlags`, see recv(2) and send(2). */
   messageFlags?: number;

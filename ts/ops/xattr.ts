@@ -18,6 +18,7 @@ const XATTR_REPLACE = 2;
 /** The name of an attribute with its namespace, such as `user.comment`. */
 export type AttributeName = string | Uint8Array;
 
+/** Whether {@link setxattr} and {@link fsetxattr} may make or replace an attribute. */
 export interface SetxattrOptions extends OperationOptions {
   /** Fail with `EEXIST` where there is such an attribute. */
   create?: boolean;
@@ -25,6 +26,7 @@ export interface SetxattrOptions extends OperationOptions {
   replace?: boolean;
 }
 
+/** How much of an attribute {@link getxattr} and {@link fgetxattr} read. */
 export interface GetxattrOptions extends OperationOptions {
   /** Room for the value; a longer one fails with `ERANGE`. Default 65536, which is enough for all. */
   sizeBytes?: number;

@@ -125,6 +125,7 @@ export function sendmsgZc(
   return operation;
 }
 
+/** Options of {@link recvZc}. */
 export interface ReceiveZeroCopyOptions extends OperationOptions {
   /** Number of the receive queue, as the kernel gave it when it was registered. */
   queue: number;
