@@ -44,8 +44,9 @@ impl Registrar {
         }
     }
 
+    /// The ring's descriptor; -1 if it has none. The number of a place in the table is none, and may be a file's.
     pub fn fd(self) -> RawFd {
-        self.fd
+        if self.modifier == 0 { self.fd } else { -1 }
     }
 
     /// # Safety

@@ -5,6 +5,7 @@ use crate::driver::{
 };
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
+use uring_core::bufring::RingOptions;
 use uring_core::enter::{End, Wait};
 use uring_core::relocate::Entries;
 use uring_core::ring::Ring;
@@ -101,6 +102,25 @@ fn a_submission_thread_serves_every_shape_of_queue() {
         assert_usable(&mut ring);
         assert!(ring.drain(PATIENCE));
     }
+}
+
+/// The number of a place in the table is not a descriptor, although a file may have it: 0 is both the first place of a
+/// thread and the standard input.
+#[test]
+fn a_ring_without_a_descriptor_maps_nothing_of_a_file_that_has_the_number_of_its_place() {
+    let mut ring = Ring::open(&with(uapi::SETUP_NO_MMAP | uapi::SETUP_REGISTERED_FD_ONLY)).unwrap();
+    let number = ring.registrar().fd();
+    assert_eq!((number, ring.fd()), (-1, -1));
+    let options = RingOptions {
+        mmap: true,
+        ..RingOptions::new(4, 64)
+    };
+    let refused = ring.register_group(options).err();
+    assert_eq!(refused.and_then(|error| error.raw_os_error()), Some(libc::EBADF));
+    // The number is free again, and a ring of entries in our own memory is still to be had.
+    let (group, _) = ring.register_group(RingOptions::new(4, 64)).unwrap();
+    assert_eq!(group, 0);
+    assert!(ring.drain(PATIENCE));
 }
 
 #[test]
