@@ -10,8 +10,16 @@ const SOL_IP = 0;
 const SOL_SOCKET = 1;
 const SOL_UDP = 17;
 const SOL_IPV6 = 41;
-/** Its control messages hold addresses of user memory (include/uapi/linux/rds.h). */
-const SOL_RDS = 276;
+/** Levels whose messages are known to hold no address of user memory; Rust checks it again (crates/core/src/control.rs). */
+const LEVELS_TO_SEND: ReadonlySet<number> = new Set([
+  SOL_IP,
+  SOL_SOCKET,
+  SOL_UDP,
+  SOL_IPV6,
+  132, // IPPROTO_SCTP
+  279, // SOL_ALG
+  282, // SOL_TLS
+]);
 
 const SCM_RIGHTS = 1;
 const SCM_CREDENTIALS = 2;
@@ -186,10 +194,10 @@ function checkOther(
   }
   checkInteger(`${name}.level`, level, 0, 0x7fff_ffff);
   checkInteger(`${name}.type`, type, 0, 0x7fff_ffff);
-  if (level === SOL_RDS) {
+  if (!LEVELS_TO_SEND.has(level)) {
     throw invalidValue(
       `${name}.level`,
-      'is SOL_RDS, whose messages hold memory addresses, which are never taken',
+      `is a level whose messages may hold memory addresses, which are never taken: ${level}`,
     );
   }
   return message(level, type, data);

@@ -6,6 +6,7 @@
 
 pub mod arenas;
 pub mod bufring;
+mod control;
 mod effects;
 pub mod enter;
 pub mod files;

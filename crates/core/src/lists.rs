@@ -3,8 +3,10 @@
 //! sees, and live until the last completion, because an SQPOLL thread and io-wq may read them late.
 
 use crate::arenas::{Arenas, Range};
+use crate::control;
 use crate::files::SLOTS_MAX;
 use crate::inflight::NO_ARENA;
+use crate::ops::Way;
 use crate::reject::Reject;
 
 /// IOV_MAX, UIO_MAXIOV in the kernel.
@@ -52,6 +54,8 @@ pub struct Message {
     header: libc::msghdr,
     /// The header points here.
     _iovecs: Vec<libc::iovec>,
+    /// And here, if the message is sent.
+    _control: Vec<u64>,
     /// Where JavaScript reads what the kernel answered; 0 if it does not answer.
     answer: u64,
 }
@@ -124,6 +128,7 @@ pub fn iovecs(arenas: &Arenas, (handle, offset): (u32, u32), count: u32) -> Resu
 pub fn message(
     arenas: &Arenas,
     (handle, offset): (u32, u32),
+    way: Way,
     selects_buffer: bool,
     answers: bool,
 ) -> Result<Built, Reject> {
@@ -149,7 +154,13 @@ pub fn message(
         header.msg_namelen = name_bytes;
         named.push(name.arena);
     }
-    if control_bytes > 0 {
+    let mut sent_control = Vec::new();
+    if control_bytes > 0 && way == Way::Send {
+        let (words, size_bytes) = control::copied(arenas, (control_in, control_at), control_bytes)?;
+        header.msg_control = words.as_ptr().cast_mut().cast();
+        header.msg_controllen = size_bytes as _;
+        sent_control = words;
+    } else if control_bytes > 0 {
         let control = arenas.resolve(control_in, control_at, control_bytes)?;
         header.msg_control = control.address as *mut _;
         header.msg_controllen = control_bytes as _;
@@ -160,6 +171,7 @@ pub fn message(
     let message = Box::new(Message {
         header,
         _iovecs: iovecs,
+        _control: sent_control,
         answer: if answers {
             described.address + MESSAGE_ANSWER
         } else {

@@ -436,7 +436,7 @@ impl Tables {
                 let repeats =
                     matches!(spec.multishot, Multishot::Ioprio(bit) if record[0] >> 16 & u32::from(bit) != 0);
                 let answers = way == Way::Receive && !repeats;
-                lists::message(&self.arenas, place, selects, answers).map(Field::built)
+                lists::message(&self.arenas, place, way, selects, answers).map(Field::built)
             }
             Wide::Futexes => lists::futexes(&self.arenas, place, record[6]).map(Field::built),
             Wide::Descriptors => {

@@ -267,6 +267,9 @@ impl Fixture {
                     &[MESSAGE_LIST, self.handle(PLAIN), 2, 0, 0, 0],
                 );
                 self.write_list(PLAIN, MESSAGE_LIST, &lists);
+                // One message of so many bytes that passes descriptors.
+                let rights = [control_bytes, 0, libc::SOL_SOCKET as u32, libc::SCM_RIGHTS as u32];
+                self.write_words(RESULTS, control_at, &rights);
                 name(PLAIN, offset);
             }
             Wide::Futexes => {

@@ -6,7 +6,7 @@ use crate::common::{
 };
 use proptest::prelude::*;
 use uring_core::inflight::{Event, NO_TARGET};
-use uring_core::ops::{self, Fd, FileIndex, OpSpec, SPLICE_F_FD_IN_FIXED, Size, Wide};
+use uring_core::ops::{self, Fd, FileIndex, OpSpec, SPLICE_F_FD_IN_FIXED, Size, Way, Wide};
 use uring_core::raw::could_be_address;
 use uring_core::relocate::Words;
 
@@ -49,7 +49,7 @@ fn iovecs(fixture: &Fixture, address: u64, count: usize) -> Result<Ranges, TestC
         .collect())
 }
 
-fn message(fixture: &Fixture, address: u64) -> Result<Ranges, TestCaseError> {
+fn message(fixture: &Fixture, way: Way, address: u64) -> Result<Ranges, TestCaseError> {
     let header = private::<libc::msghdr>(fixture, address, 1)?[0];
     let mut ranges = iovecs(fixture, header.msg_iov as u64, header.msg_iovlen)?;
     for (start, bytes) in [
@@ -57,12 +57,34 @@ fn message(fixture: &Fixture, address: u64) -> Result<Ranges, TestCaseError> {
         (header.msg_control as u64, header.msg_controllen as u64),
     ] {
         prop_assert_eq!(start == 0, bytes == 0);
-        if start != 0 {
+        let is_copied = way == Way::Send && start == header.msg_control as u64;
+        if start != 0 && is_copied {
+            check_control(&private(fixture, start, bytes as usize)?)?;
+        } else if start != 0 {
             ranges.push((start, bytes));
         }
     }
     prop_assert_eq!(header.msg_flags, 0);
     Ok(ranges)
+}
+
+/// Every control message to send is of a level that is known to hold no address.
+fn check_control(data: &[u8]) -> Result<(), TestCaseError> {
+    let mut rest = data;
+    while rest.len() >= 16 {
+        let length = u64::from_ne_bytes(rest[..8].try_into().unwrap());
+        let level = i32::from_ne_bytes(rest[8..12].try_into().unwrap());
+        prop_assert!((16..=rest.len() as u64).contains(&length));
+        prop_assert!(
+            matches!(level, 0 | 1 | 17 | 41 | 132 | 279 | 282),
+            "level {}",
+            level
+        );
+        rest = rest
+            .get((length as usize).next_multiple_of(8)..)
+            .unwrap_or_default();
+    }
+    Ok(())
 }
 
 fn futexes(fixture: &Fixture, address: u64, count: usize) -> Result<Ranges, TestCaseError> {
@@ -124,7 +146,7 @@ fn field(
         Wide::RegisteredMemory => vec![(got, bytes_of(Size::Len, record))],
         Wide::Path => vec![(got, 1)],
         Wide::Iovecs | Wide::RegisteredIovecs => iovecs(fixture, got, count)?,
-        Wide::Message(_) => message(fixture, got)?,
+        Wide::Message(way) => message(fixture, way, got)?,
         Wide::Futexes => futexes(fixture, got, count)?,
         Wide::Descriptors => {
             let count = if spec.file_index == FileIndex::Pair {

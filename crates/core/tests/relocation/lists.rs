@@ -23,6 +23,10 @@ fn messages() -> impl Iterator<Item = &'static OpSpec> {
     forms().filter(|spec| matches!(spec.addr, Wide::Message(_)))
 }
 
+fn receives(spec: &OpSpec) -> bool {
+    spec.addr == Wide::Message(Way::Receive)
+}
+
 fn header(words: &Words) -> *mut libc::msghdr {
     wide(words, ADDR) as *mut libc::msghdr
 }
@@ -44,15 +48,15 @@ fn a_message_has_addresses_where_its_description_has_handles() {
         let record = fixture.good(spec);
         let words = fixture.admit(&record).unwrap();
         let results = fixture.start(RESULTS);
-        let expected = [
+        let mut expected = vec![
             (results, 16),
             (fixture.start(REGISTERED) + 4096, 4096),
             (results + u64::from(MESSAGE_NAME.0), u64::from(MESSAGE_NAME.1)),
-            (
-                results + u64::from(MESSAGE_CONTROL.0),
-                u64::from(MESSAGE_CONTROL.1),
-            ),
         ];
+        if receives(spec) {
+            let (offset, bytes) = MESSAGE_CONTROL;
+            expected.push((results + u64::from(offset), u64::from(bytes)));
+        }
         assert_eq!(
             check(&fixture, &record, &words).unwrap(),
             expected,
@@ -61,6 +65,7 @@ fn a_message_has_addresses_where_its_description_has_handles() {
         );
         // Rewritten while the kernel has it: nothing changes.
         fixture.write(PLAIN, 0, &[0xff; 1024]);
+        fixture.write(RESULTS, MESSAGE_CONTROL.0, &[0xff; 64]);
         assert_eq!(
             check(&fixture, &record, &words).unwrap(),
             expected,
@@ -99,10 +104,11 @@ fn each_part_of_a_message_is_held_by_itself() {
             words[word + 1] = fixture.handle(REGISTERED);
             fixture.write_words(PLAIN, DESCRIBED, &words);
             fixture.admit(&record).unwrap();
-            // The description stays, for the answer.
+            // The description stays, for the answer; of control data to send there is a copy.
+            let is_held = receives(spec) || word == name.0;
             assert_eq!(
                 fixture.held_after_release(),
-                [true, false, true],
+                [true, false, is_held],
                 "{} {word}",
                 spec.name
             );
@@ -152,6 +158,53 @@ fn one_bad_part_refuses_the_whole_message_and_pins_nothing() {
 }
 
 #[test]
+fn control_data_to_send_is_a_copy_in_which_no_message_can_hold_an_address() {
+    const SOL_RDS: u32 = 276;
+    let (at, bytes) = MESSAGE_CONTROL;
+    for spec in messages() {
+        let mut fixture = Fixture::new();
+        let record = fixture.good(spec);
+        let bad: [(&[u32], Reject); 4] = [
+            // struct rds_rdma_args holds addresses (include/uapi/linux/rds.h).
+            (&[bytes, 0, SOL_RDS, 1], Reject::CouldBeAddress),
+            (&[16, 0, 1, 1, 48, 0, SOL_RDS, 1], Reject::CouldBeAddress),
+            (&[bytes + 1, 0, 1, 1], Reject::BadField),
+            (&[bytes, 1, 1, 1], Reject::BadField),
+        ];
+        for (words, reject) in bad {
+            fixture.write(RESULTS, at, &[0; 64]);
+            fixture.write_words(RESULTS, at, words);
+            match fixture.admit(&record) {
+                Ok(admitted) if receives(spec) => fixture.tables.retract(user_data(&admitted)),
+                result => assert_eq!(result, Err(reject), "{} {words:?}", spec.name),
+            }
+        }
+        fixture.assert_nothing_is_held();
+    }
+}
+
+#[test]
+fn control_data_to_send_has_64_kib_at_most() {
+    let mut fixture = Fixture::new();
+    let large = fixture.tables.arenas.create(65_544, None).unwrap();
+    let record = fixture.good(named("sendmsg"));
+    // SAFETY: the length of the first message, at the start of a mapping that is alive; level and type follow.
+    let set_length = |bytes: u64| unsafe {
+        large.mapping.start().cast::<u64>().write(bytes);
+        large.mapping.start().cast::<u64>().add(1).write(1 << 32 | 1);
+    };
+    for (bytes, expected) in [(65_536, None), (65_537, Some(Reject::BadField))] {
+        set_length(u64::from(bytes));
+        fixture.write_words(PLAIN, DESCRIBED + 12, &[0, large.handle, bytes]);
+        let admitted = fixture.admit(&record);
+        assert_eq!(admitted.as_ref().err().copied(), expected);
+        if let Ok(words) = admitted {
+            fixture.tables.retract(user_data(&words));
+        }
+    }
+}
+
+#[test]
 fn what_the_kernel_answers_to_a_received_message_is_written_where_it_was_described() {
     let mut fixture = Fixture::new();
     for (spec, select) in [
@@ -169,8 +222,7 @@ fn what_the_kernel_answers_to_a_received_message_is_written_where_it_was_describ
         answer(&words, 9, 24, libc::MSG_TRUNC);
         assert!(fixture.tables.complete(user_data(&words), 1, 0).is_some());
         let answered = fixture.read_words::<3>(PLAIN, DESCRIBED + 36);
-        let receives = spec.addr == Wide::Message(Way::Receive);
-        let expected = if receives {
+        let expected = if receives(spec) {
             [9, 24, libc::MSG_TRUNC as u32]
         } else {
             [0; 3]
