@@ -25,10 +25,11 @@ pub enum Memory {
     /// Bytes that another field points at.
     At(u64, Vec<u8>),
     Vectors(Vec<(u64, usize)>),
-    /// struct msghdr: where name and control messages are, and the buffers.
+    /// struct msghdr: where name and control messages are, and the buffers. Control messages that are sent are anywhere
+    /// but in the arenas (tests/relocation).
     Message {
         name: (u64, Vec<u8>),
-        control: (u64, Vec<u8>),
+        control: (Option<u64>, Vec<u8>),
         vectors: Vec<(u64, usize)>,
     },
 }

@@ -140,17 +140,25 @@ fn check_memory(address: u64, expected: Memory, title: &str) {
         } => {
             // SAFETY: as in `vectors_at`, for the operation's header.
             let header = unsafe { &*(address as *const libc::msghdr) };
+            let control_at = control.0.unwrap_or(header.msg_control as u64);
             let found = [
                 (header.msg_name as u64, u64::from(header.msg_namelen)),
                 (header.msg_control as u64, header.msg_controllen as u64),
             ];
             assert_eq!(
                 found,
-                [(name.0, name.1.len() as u64), (control.0, control.1.len() as u64)],
+                [
+                    (name.0, name.1.len() as u64),
+                    (control_at, control.1.len() as u64)
+                ],
                 "{title}"
             );
             assert_eq!(bytes_at_or_none(name.0, name.1.len()), name.1, "{title}");
-            assert_eq!(bytes_at_or_none(control.0, control.1.len()), control.1, "{title}");
+            assert_eq!(
+                bytes_at_or_none(control_at, control.1.len()),
+                control.1,
+                "{title}"
+            );
             assert_eq!(header.msg_iovlen as u64, vectors.len() as u64, "{title}");
             assert_eq!(
                 vectors_at(header.msg_iov as u64, vectors.len()),

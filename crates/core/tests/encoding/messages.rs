@@ -31,7 +31,7 @@ fn control(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
 fn bare(vectors: Vec<(u64, usize)>) -> Memory {
     Memory::Message {
         name: (0, vec![]),
-        control: (0, vec![]),
+        control: (Some(0), vec![]),
         vectors,
     }
 }
@@ -74,7 +74,7 @@ pub fn messages(at: &Admitted) -> Vec<Row> {
                 .flags(LINK),
             Memory::Message {
                 name: (staged(name), ipv4()),
-                control: (staged(after_name), controls),
+                control: (None, controls),
                 vectors: vec![(staged(list + 32), 3), (at.plain(8) as u64, 16)],
             },
         ),
@@ -89,7 +89,7 @@ pub fn messages(at: &Admitted) -> Vec<Row> {
             fixed(REPORT_USAGE | POLL_FIRST, STAGING),
             Memory::Message {
                 name: (staged(name), ipv4()),
-                control: (0, vec![]),
+                control: (Some(0), vec![]),
                 vectors: vec![(staged(after_name + 16), 4)],
             },
         ),
@@ -114,7 +114,7 @@ pub fn received_messages(at: &Admitted) -> Vec<Row> {
             RecvMsg::new(FD, header).flags(always).build(),
             Memory::Message {
                 name: name.clone(),
-                control: (staged(after_name), vec![0; 24]),
+                control: (Some(staged(after_name)), vec![0; 24]),
                 vectors: vec![(staged(after_name + 24 + 32), 3), (at.registered(8) as u64, 16)],
             },
         ),
@@ -126,7 +126,7 @@ pub fn received_messages(at: &Admitted) -> Vec<Row> {
                 .build(),
             Memory::Message {
                 name: name.clone(),
-                control: (0, vec![]),
+                control: (Some(0), vec![]),
                 vectors: vec![(staged(after_name + 16), 3)],
             },
         ),
@@ -135,7 +135,7 @@ pub fn received_messages(at: &Admitted) -> Vec<Row> {
             multi(FD).flags(always).build(),
             Memory::Message {
                 name: name.clone(),
-                control: (0, vec![]),
+                control: (Some(0), vec![]),
                 vectors: vec![],
             },
         ),
@@ -146,7 +146,7 @@ pub fn received_messages(at: &Admitted) -> Vec<Row> {
                 .build(),
             Memory::Message {
                 name,
-                control: (staged(after_name), vec![0; 32]),
+                control: (Some(staged(after_name)), vec![0; 32]),
                 vectors: vec![],
             },
         ),
