@@ -33,4 +33,5 @@ pub mod split;
 mod staging;
 mod teardown;
 pub mod uapi;
+mod unread;
 mod wait;

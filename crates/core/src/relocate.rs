@@ -36,7 +36,7 @@ pub struct Tables {
     pub groups: BufferGroups,
     pub legacy: LegacyGroups,
     pub in_flight: InFlight,
-    /// The two ends of pipes, by the index of their operation: for those that nobody will ever read.
+    /// The two ends of pipes, by the index of their operation, until the completion stands in the block (unread.rs).
     pub pipes: HashMap<u32, [i32; 2]>,
     pub entries: Entries,
 }

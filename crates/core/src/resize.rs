@@ -91,9 +91,8 @@ impl Ring {
         self.queues = Queues::new(memory, params);
         // Oldest first: what nobody has read in the block, then the rest. No more than there can be, whatever the
         // counts say.
-        let unread: Vec<_> = std::iter::from_fn(|| self.shared.pop_large_completion())
-            .take(self.shared.cq_capacity() as usize)
-            .collect();
+        let capacity = self.shared.cq_capacity() as usize;
+        let unread: Vec<_> = std::iter::from_fn(|| self.take_back()).take(capacity).collect();
         for completion in unread.into_iter().rev() {
             self.local.push_front(completion);
         }

@@ -8,6 +8,7 @@ use crate::relocate::{Entries, Tables};
 use crate::setup::{self, Config};
 use crate::shared::{LargeRecord, Shared, Word};
 use crate::uapi::{self, Params};
+use crate::unread::{EXTRA_BRINGS, Unread};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
@@ -44,6 +45,8 @@ pub struct Ring {
     pub(crate) admitted: Vec<Sqe>,
     /// Completions made here that found no room in the block.
     pub(crate) local: VecDeque<LargeRecord>,
+    /// Descriptors in the block that nobody has read.
+    pub(crate) unread: Unread,
     pub(crate) stats: Stats,
     /// The tail of the queue when the thread that polls it was last woken (SQPOLL).
     woken_for: Option<u32>,
@@ -70,6 +73,7 @@ impl Ring {
             clock: libc::CLOCK_MONOTONIC,
             supported,
             local: VecDeque::new(),
+            unread: Unread::default(),
             admitted,
             stats: Stats::default(),
             woken_for: None,
@@ -267,18 +271,22 @@ impl Ring {
             shared,
             tables,
             local,
+            unread,
             stats,
             ..
         } = self;
         while !local.is_empty() && shared.completion_room() > 0 {
             if let Some(completion) = local.pop_front() {
+                if completion.record.extra & EXTRA_BRINGS != 0 {
+                    unread.note(shared, shared.get(Word::CqTail), completion.record, tables);
+                }
                 shared.push_completion(completion);
             }
         }
         if shared.is_large() {
-            take_completions::<true>(queues, shared, tables, stats);
+            take_completions::<true>(queues, shared, tables, (unread, stats));
         } else {
-            take_completions::<false>(queues, shared, tables, stats);
+            take_completions::<false>(queues, shared, tables, (unread, stats));
         }
         if tables.arenas.has_dead() {
             tables.arenas.sweep(entrance.registrar());
@@ -360,16 +368,20 @@ fn take_completions<const LARGE: bool>(
     queues: &mut Queues,
     shared: &Shared,
     tables: &mut Tables,
-    stats: &mut Stats,
+    (unread, stats): (&mut Unread, &mut Stats),
 ) {
     let mut batch = queues.completion.batch();
-    let mut completed = 0;
+    let mut completed = 0u32;
+    let tail = shared.get(Word::CqTail);
     shared.push_completions::<LARGE>(|| {
         let completion = take_completion::<LARGE>(&mut batch, tables)?;
+        if completion.record.extra & EXTRA_BRINGS != 0 {
+            unread.note(shared, tail.wrapping_add(completed), completion.record, tables);
+        }
         completed += 1;
         Some(completion)
     });
-    stats.completed += completed;
+    stats.completed += u64::from(completed);
 }
 
 /// The next completion of an operation in flight.

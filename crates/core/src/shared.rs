@@ -279,7 +279,7 @@ impl Shared {
     }
 
     /// Takes the oldest unread completion record, for when JavaScript does not.
-    pub fn pop_large_completion(&self) -> Option<LargeRecord> {
+    pub fn pop_completion(&self) -> Option<LargeRecord> {
         if self.unread() == 0 {
             return None;
         }
@@ -301,11 +301,6 @@ impl Shared {
             extra: words[3],
         };
         Some(LargeRecord { record, extra })
-    }
-
-    /// As `pop_large_completion`, without the extra words.
-    pub fn pop_completion(&self) -> Option<CompletionRecord> {
-        self.pop_large_completion().map(|completion| completion.record)
     }
 
     /// Goes on where `older` was: its counts, and what JavaScript said in its control words.
@@ -363,7 +358,7 @@ mod tests {
                     shared.push_completion(completion(round, index));
                 }
                 for index in 0..4 {
-                    assert_eq!(shared.pop_large_completion(), Some(completion(round, index)));
+                    assert_eq!(shared.pop_completion(), Some(completion(round, index)));
                 }
                 assert_eq!(shared.pop_completion(), None);
             }

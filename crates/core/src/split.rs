@@ -207,10 +207,10 @@ impl Split {
             if ring.shared().unread() == 0 {
                 ring.reap();
             }
-            let Some(record) = ring.shared().pop_completion() else {
+            let Some(completion) = ring.take_back() else {
                 break;
             };
-            batch.push(self.deliver(record, &mut inner.freed));
+            batch.push(self.deliver(completion.record, &mut inner.freed));
         }
     }
 

@@ -89,14 +89,14 @@ impl Ring {
     pub fn discard_unread(&mut self) {
         // No more than there can be, whatever the counts say.
         for _ in 0..self.shared.cq_capacity() {
-            let Some(completion) = self.shared.pop_completion() else {
+            let Some(completion) = self.take_back() else {
                 break;
             };
-            self.discard(completion);
+            self.discard(completion.record);
         }
     }
 
-    /// Closes what a completion brought that nobody will read.
+    /// Closes what a completion brought that nobody will read; it comes from `take_back`.
     pub(crate) fn discard(&mut self, completion: CompletionRecord) {
         if completion.extra & EXTRA_IS_FD != 0 && completion.res >= 0 {
             // SAFETY: the descriptor was made for an operation whose completion nobody will ever read, so this is

@@ -90,7 +90,9 @@ pub fn prepare_all(ring: &Ring, records: &[Record]) {
 
 /// Everything that can be read from the block now.
 pub fn read(ring: &Ring) -> Vec<CompletionRecord> {
-    std::iter::from_fn(|| ring.shared().pop_completion()).collect()
+    std::iter::from_fn(|| ring.shared().pop_completion())
+        .map(|completion| completion.record)
+        .collect()
 }
 
 /// Submits, waits for `count` completions and reads them all, sorted by index.

@@ -1,11 +1,12 @@
 //! What the table of operations believes of the kernel's effects, asked of the kernel.
 
-use crate::driver::{PATIENCE, Record, config, prepare, record, wait};
+use crate::driver::{PATIENCE, Record, config, nop, prepare, record, wait};
 use std::fs::File;
 use std::io::{PipeReader, Read};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use uring_core::arenas::NewArena;
 use uring_core::ring::Ring;
+use uring_core::shared::{CompletionRecord, EXTRA_IS_FD, EXTRA_IS_PIPE};
 use uring_core::split::Split;
 
 /// IORING_OP_PIPE (6.16).
@@ -124,6 +125,84 @@ fn a_pipe_that_nobody_read_from_the_block_is_closed_at_both_ends() {
     assert!(read_end.read(&mut [0]).is_err(), "the other end is open");
     assert!(ring.drain(PATIENCE));
     assert_eq!(read_end.read(&mut [0]).unwrap(), 0, "the other end is closed");
+}
+
+/// Overwrites a completion record that nobody has read, as JavaScript can.
+fn forge(ring: &Ring, at: usize, completion: CompletionRecord) {
+    let shared = ring.shared();
+    let CompletionRecord {
+        index,
+        res,
+        flags,
+        extra,
+    } = completion;
+    assert!((at as u32) < shared.unread());
+    // SAFETY: a place of the completion records, which start at offsets()[1] of the mapping, four words each.
+    unsafe {
+        let records = shared.mapping().start().add(shared.offsets()[1] as usize);
+        let place = records.cast::<[u32; 4]>().add(at);
+        place.write([index, res as u32, flags, extra]);
+    }
+}
+
+#[test]
+fn what_is_closed_at_the_end_is_what_was_made_whatever_the_block_says() {
+    for resizes in [false, true] {
+        let mut ring = Ring::open(&config(8, 16)).unwrap();
+        if !ring.supports(PIPE) {
+            return;
+        }
+        let (_reader, mine) = std::io::pipe().unwrap();
+        let arena = ring.tables.arenas.create(4096, None).unwrap();
+        let read_end = pipe(&arena);
+        prepare(&ring, pipe_record(&arena));
+        prepare(&ring, nop(1));
+        ring.submit_and_wait(2, Some(PATIENCE)).unwrap();
+        let mut read_end = read_end();
+        let forged = CompletionRecord {
+            index: 1,
+            res: mine.as_raw_fd(),
+            flags: 0,
+            extra: EXTRA_IS_FD,
+        };
+        forge(&ring, 0, forged);
+        forge(
+            &ring,
+            1,
+            CompletionRecord {
+                extra: EXTRA_IS_FD | EXTRA_IS_PIPE,
+                index: 0,
+                ..forged
+            },
+        );
+        if resizes {
+            ring.resize(16, 32).unwrap();
+        }
+        assert!(read_end.read(&mut [0]).is_err(), "the other end is open");
+        assert!(ring.drain(PATIENCE));
+        assert_eq!(read_end.read(&mut [0]).unwrap(), 0, "the other end is closed");
+        assert!(mine.try_clone().is_ok(), "what is not the ring's is open");
+    }
+}
+
+#[test]
+fn a_pipe_that_was_read_from_the_block_stays_open() {
+    let mut ring = Ring::open(&config(8, 16)).unwrap();
+    if !ring.supports(PIPE) {
+        return;
+    }
+    let arena = ring.tables.arenas.create(4096, None).unwrap();
+    let mut ends = Vec::new();
+    for _ in 0..3 {
+        let read_end = pipe(&arena);
+        assert_eq!(run(&mut ring, pipe_record(&arena)), 0);
+        ends.push(read_end());
+    }
+    assert!(ring.tables.pipes.is_empty(), "nothing is kept of what was read");
+    assert!(ring.drain(PATIENCE));
+    for mut end in ends {
+        assert!(end.read(&mut [0]).is_err(), "the other end is closed");
+    }
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn large_completions_keep_their_extra_words() {
     let mut seen: Vec<LargeRecord> = Vec::new();
     while seen.len() < total as usize {
         ring.submit_and_wait(1, Some(PATIENCE)).unwrap();
-        seen.extend(std::iter::from_fn(|| ring.shared().pop_large_completion()));
+        seen.extend(std::iter::from_fn(|| ring.shared().pop_completion()));
     }
     for (index, completion) in (0u32..).zip(&seen) {
         assert_eq!(

@@ -198,7 +198,7 @@ fn push_nop(ring: &mut Ring, index: u32, is_large: bool) {
 }
 
 fn large(ring: &Ring) -> Vec<LargeRecord> {
-    std::iter::from_fn(|| ring.shared().pop_large_completion()).collect()
+    std::iter::from_fn(|| ring.shared().pop_completion()).collect()
 }
 
 #[test]
