@@ -160,7 +160,9 @@ impl Arenas {
         };
         // SAFETY: the memory is a live mapping, and it is unmapped only after `sweep` has taken it out of the
         // kernel's table (or never, when the ring is torn down with operations in flight).
-        unsafe { registrar.buffer_update(u32::from(index), buffer, tag) }
+        unsafe { registrar.buffer_update(u32::from(index), buffer, tag) }?;
+        mapping.was_registered();
+        Ok(())
     }
 
     fn open_arena(&self, handle: u32) -> io::Result<(u16, Arc<Mapping>, bool)> {
@@ -202,6 +204,7 @@ impl Arenas {
             return Err(io::Error::from_raw_os_error(libc::ENXIO));
         }
         take_out(index, registrar)?;
+        mapping.was_taken_out();
         self.count_registered(index, false, mapping.size_bytes());
         Ok(())
     }
@@ -234,6 +237,7 @@ impl Arenas {
             self.free.push(index);
             return Err(error);
         }
+        mapping.was_registered();
         Ok(self.occupy(index, mapping, true))
     }
 
@@ -262,6 +266,12 @@ impl Arenas {
     #[inline]
     pub fn is_registered(&self, arena: u16) -> bool {
         self.slots[usize::from(arena)].registered
+    }
+
+    /// Whether this ring, or another that shares the memory, has its pages registered.
+    pub fn has_registered_pages(&self, arena: u16) -> bool {
+        let mapping = self.slots[usize::from(arena)].mapping.as_ref();
+        mapping.is_some_and(|mapping| mapping.is_registered())
     }
 
     /// As `locate`, saying also which arena it is, and why not.
@@ -320,6 +330,7 @@ impl Arenas {
                     std::mem::forget(mapping);
                     continue;
                 }
+                mapping.was_taken_out();
             } else {
                 self.unregistered_bytes -= size_bytes;
             }
@@ -338,6 +349,16 @@ impl Arenas {
 
     pub fn count(&self) -> usize {
         self.slots.iter().filter(|slot| slot.mapping.is_some()).count()
+    }
+}
+
+impl Drop for Arenas {
+    fn drop(&mut self) {
+        // The kernel's table goes with the ring. Memory that another ring shares is not registered here any more.
+        let registered = self.slots.iter().filter(|slot| slot.registered);
+        for mapping in registered.filter_map(|slot| slot.mapping.as_ref()) {
+            mapping.was_taken_out();
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Size of a page: 4 KiB on x86-64, 4 to 64 KiB on arm64.
 pub fn page_size() -> usize {
@@ -20,6 +20,8 @@ pub struct Mapping {
     size_bytes: usize,
     /// Somebody whom Rust does not know of may still have the address.
     address_escaped: AtomicBool,
+    /// Tables of registered buffers, of any ring, that it is in.
+    registrations: AtomicU32,
 }
 
 // SAFETY: the mapping is plain memory without thread affinity; who may access it is decided by its users.
@@ -54,6 +56,7 @@ impl Mapping {
             start,
             size_bytes,
             address_escaped: AtomicBool::new(false),
+            registrations: AtomicU32::new(0),
         };
         // SAFETY: both ranges lie in the mapping just made, which nobody else knows yet.
         let protected = unsafe {
@@ -75,6 +78,21 @@ impl Mapping {
     /// From here on the memory may be emptied, but the addresses are never given to anybody else.
     pub fn keep_addresses(&self) {
         self.address_escaped.store(true, Ordering::Relaxed);
+    }
+
+    /// A ring has put the memory into its table of registered buffers.
+    pub fn was_registered(&self) {
+        self.registrations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// And taken it out again.
+    pub fn was_taken_out(&self) {
+        self.registrations.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Some ring has its pages registered.
+    pub fn is_registered(&self) -> bool {
+        self.registrations.load(Ordering::Relaxed) > 0
     }
 
     /// The usable size; the guard page comes after it.

@@ -354,7 +354,10 @@ impl Tables {
         let off = self.field(spec, spec.off, record, OFF, flags)?;
         let addr = self.field(spec, spec.addr, record, ADDR, flags)?;
         let addr3 = self.field(spec, spec.addr3, record, ADDR3, flags)?;
-        if spec.opcode == ops::MADVISE && addr.fixed.is_some() && ops::drops_pages(record) {
+        if spec.opcode == ops::MADVISE
+            && ops::drops_pages(record)
+            && self.arenas.has_registered_pages(addr.pin)
+        {
             return Err(Reject::Registered);
         }
         Ok(Named {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{PipeReader, Read};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use uring_core::arenas::NewArena;
+use uring_core::reject::Reject;
 use uring_core::ring::Ring;
 use uring_core::shared::{CompletionRecord, EXTRA_IS_FD, EXTRA_IS_PIPE};
 use uring_core::split::Split;
@@ -228,4 +229,41 @@ fn a_pipe_that_a_half_took_and_nobody_read_is_closed_at_both_ends() {
     assert!(read_end.read(&mut [0]).is_err(), "the other end is open");
     split.close_submitting();
     assert_eq!(read_end.read(&mut [0]).unwrap(), 0, "the other end is closed");
+}
+
+/// MADV_DONTNEED for the first page of an arena: the reason why it was refused, or 0.
+fn drop_page(ring: &mut Ring, handle: u32) -> u32 {
+    let mut advice = record("madvise", -1, 0);
+    (advice[5], advice[6], advice[7]) = (handle, 4096, libc::MADV_DONTNEED as u32);
+    prepare(ring, advice);
+    let completion = wait(ring, 1)[0];
+    assert_eq!(completion.extra == 0, completion.res == 0);
+    completion.extra & 0xffff
+}
+
+#[test]
+fn pages_that_another_ring_has_registered_are_not_taken_away() {
+    let refused = Reject::Registered as u32;
+    let mut first = Ring::open(&config(8, 16)).unwrap();
+    let (mine, token) = first.create_shared(4096).unwrap();
+    assert!(mine.registered, "RLIMIT_MEMLOCK is too low");
+    assert_eq!(drop_page(&mut first, mine.handle), refused);
+    // By a clone, by the token, and until the other ring is closed.
+    for ends in ["released", "closed"] {
+        let mut second = Ring::open(&config(8, 16)).unwrap();
+        if !mine.mapping.is_registered() {
+            first.register_arena(mine.handle, None).unwrap();
+        }
+        let clone = second.share_arena(&first, mine.handle).unwrap();
+        let theirs = second.open_shared(token).unwrap().0;
+        first.unregister_arena(mine.handle).unwrap();
+        assert_eq!(drop_page(&mut first, mine.handle), refused, "{ends}");
+        second.release_arena(clone);
+        assert_eq!(drop_page(&mut first, mine.handle), refused, "{ends}");
+        if ends == "released" {
+            second.release_arena(theirs.handle);
+        }
+        drop(second);
+        assert_eq!(drop_page(&mut first, mine.handle), 0, "{ends}");
+    }
 }
