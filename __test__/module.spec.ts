@@ -301,17 +301,20 @@ for (const [at, { title, source }] of run.entries()) {
   });
 }
 
-test('what is exported is documented; functions with their manual page, an example and the first kernel', (t) => {
+test('what is exported is documented; functions with manual page, example, first kernel, in the README', (t) => {
   const index = readFileSync(join(ROOT, 'ts/index.ts'), 'utf8');
   const names = [...index.matchAll(/export (?:type )?\{([^}]*)\}/g)].flatMap(([, list = '']) =>
     list.split(',').flatMap((name) => name.trim().replace(/^type /, '') || []),
   );
   t.true(names.length > EXPORTS.length, 'types too');
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
   const docs = sourceDocs();
   for (const name of names) {
     const text = docs.get(name) ?? '';
     t.not(text, '', name);
     if (!/^[a-z]/.test(name) || !EXPORTS.includes(name)) continue;
+    if (name !== 'ioprio')
+      t.true(readme.includes(`\`${name}\``) || readme.includes(`${name}()`), `${name} in the README`);
     t.regex(text, /@see/, name);
     t.regex(text, /@example/, name);
     if (!OF_NO_KERNEL.includes(name)) t.regex(text, /Since Linux \d/, name);
