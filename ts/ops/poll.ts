@@ -1,4 +1,5 @@
 // Readiness of descriptors.
+import type { UringError } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import { type Fd, Operation, type OperationOptions } from '../operation.ts';
 import { checkInteger, checkOptions, isSet, UINT32_MAX } from '../validate.ts';
@@ -37,6 +38,11 @@ export interface PollOptions extends OperationOptions {
   level?: boolean;
 }
 
+function noLevel(error: UringError): UringError {
+  if (error.code === 'EINVAL') error.message += '; this kernel does not take options.level: leave it out';
+  return error;
+}
+
 function poll<K extends 'single' | 'multishot'>(
   fd: Fd,
   events: number,
@@ -44,7 +50,10 @@ function poll<K extends 'single' | 'multishot'>(
 ): Operation<number, K> {
   const operation = new Operation<number, K>(Op.pollAdd, options).on('fd', fd);
   operation.opFlags = checkInteger('events', events, 1, UINT32_MAX);
-  if (isSet('options.level', options?.level)) operation.length = ADD_LEVEL;
+  if (isSet('options.level', options?.level)) {
+    operation.length = ADD_LEVEL;
+    operation.traits = { explain: noLevel };
+  }
   return operation;
 }
 

@@ -28,6 +28,10 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
         name,
         'its registered file is not there: the slot is empty, out of range, or was given to another file',
       );
+    case Reject.badField:
+      return refusal('ERR_URING_INVALID_RECORD', name, 'one of its fields has a value that it does not take');
+    case Reject.outOfBounds:
+      return refusal('ERR_URING_INVALID_RECORD', name, 'it names memory beyond the end of a buffer');
     case Reject.staleMemory:
       return refusal('ERR_URING_STALE_HANDLE', name, 'its memory is gone: the buffer was detached');
     case Reject.unknownBufferGroup:
