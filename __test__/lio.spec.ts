@@ -47,7 +47,7 @@ test('L6: an operation is prepared with user data and flags, which are added to 
 test('L11: a flag is a bit of its own, as the kernel has it, and they are combined with |', (t) => {
   t.deepEqual(
     { ...SqeFlags },
-    { FIXED_FILE: 1, DRAIN: 2, LINK: 4, HARDLINK: 8, ASYNC: 16, BUFFER_SELECT: 32 },
+    { FIXED_FILE: 1, DRAIN: 2, LINK: 4, HARDLINK: 8, ASYNC: 16, BUFFER_SELECT: 32, CQE_SKIP_SUCCESS: 64 },
   );
 });
 
