@@ -7,8 +7,9 @@ use std::collections::HashMap;
 
 /// Groups are numbered down from here, those of buffer rings up from 0; the highest number is `NO_GROUP`.
 const FIRST_GROUP: u16 = u16::MAX - 1;
-/// Half of all numbers.
-const GROUPS_MAX: usize = 1 << 15;
+/// The upper half of all numbers, but for `NO_GROUP`: down to where those of buffer rings end (bufring.rs).
+const GROUPS_MAX: usize = (1 << 15) - 1;
+const LAST_GROUP: u16 = FIRST_GROUP - (GROUPS_MAX as u16 - 1);
 
 #[derive(Default)]
 struct Group {
@@ -47,8 +48,9 @@ impl LegacyGroups {
         if self.groups.len() >= GROUPS_MAX {
             return None;
         }
-        let mut numbers = (0..GROUPS_MAX as u16).map(|at| FIRST_GROUP - at);
-        let number = numbers.find(|number| !self.groups.contains_key(number))?;
+        let number = (LAST_GROUP..=FIRST_GROUP)
+            .rev()
+            .find(|number| !self.groups.contains_key(number))?;
         self.groups.insert(number, Group::default());
         Some(number)
     }
@@ -64,7 +66,7 @@ impl LegacyGroups {
     }
 
     pub fn has(&self, number: u16) -> bool {
-        number > u16::MAX - 1 - GROUPS_MAX as u16 && self.groups.contains_key(&number)
+        number >= LAST_GROUP && self.groups.contains_key(&number)
     }
 
     pub fn pin(&mut self, number: u16) -> Result<(), Reject> {
@@ -118,5 +120,26 @@ impl LegacyGroups {
             group.available = group.available.saturating_sub(u64::from(count));
             group.settle(arenas);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bufring;
+    use crate::inflight::NO_GROUP;
+
+    #[test]
+    fn no_number_is_both_a_legacy_group_and_a_buffer_ring_or_none() {
+        assert_eq!((LAST_GROUP, FIRST_GROUP), (bufring::GROUPS_MAX, NO_GROUP - 1));
+        let mut groups = LegacyGroups::default();
+        assert_eq!(groups.create(), Some(FIRST_GROUP));
+        let others = LAST_GROUP + 1..FIRST_GROUP;
+        groups
+            .groups
+            .extend(others.map(|number| (number, Group::default())));
+        assert_eq!(groups.create(), Some(LAST_GROUP));
+        assert_eq!(groups.create(), None);
+        assert!(groups.has(LAST_GROUP) && groups.remove(LAST_GROUP) && !groups.has(LAST_GROUP));
     }
 }

@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 /// The kernel takes at most this many (io_uring/kbuf.c, io_register_pbuf_ring).
 pub const ENTRIES_MAX: u32 = 1 << 15;
-const GROUPS_MAX: u16 = 1 << 15;
+/// Numbers from here on are those of legacy groups.
+pub const GROUPS_MAX: u16 = 1 << 15;
 const ENTRY_BYTES: usize = 16;
 const TAIL_OFFSET: usize = 14;
 
