@@ -1,7 +1,7 @@
 //! The calls behind `ring.registrar`: what a ring is told ahead of time. TypeScript has checked the arguments' types and
 //! ranges; answers below zero are negative errnos.
 
-use crate::external::arena_object;
+use crate::external::{ARENA_BYTES_MAX, arena_object};
 use crate::{NativeRing, failed, number_value, status_of};
 use napi::bindgen_prelude::{Env, Unknown};
 use napi_derive::napi;
@@ -90,9 +90,12 @@ impl NativeRing {
             incremental: shape.incremental,
             mmap: shape.mmap,
         };
+        let total = shape.entries as usize * shape.size_bytes as usize;
+        if total as f64 > ARENA_BYTES_MAX {
+            return number_value(env, -libc::EINVAL);
+        }
         match self.with(|ring| ring.register_group(options)) {
             Ok((group, arena)) => {
-                let total = shape.entries as usize * shape.size_bytes as usize;
                 let group = ("group", u32::from(group));
                 arena_object(env, &arena, total, group, |handle| self.release(handle))
             }
