@@ -106,10 +106,6 @@ impl Entrance {
         Ok(())
     }
 
-    pub fn is_registered(&self) -> bool {
-        self.registered.is_some()
-    }
-
     /// Waits do not count as waits for a disk (6.15).
     pub fn set_io_wait(&mut self, io_wait: bool) {
         self.flags &= !uapi::ENTER_NO_IOWAIT;

@@ -168,7 +168,7 @@ pub fn message(
     }
     header.msg_iov = iovecs.as_ptr().cast_mut();
     header.msg_iovlen = iovecs.len() as _;
-    let message = Box::new(Message {
+    let mut message = Box::new(Message {
         header,
         _iovecs: iovecs,
         _control: sent_control,
@@ -179,7 +179,7 @@ pub fn message(
         },
     });
     Ok(Built {
-        address: &raw const message.header as u64,
+        address: &raw mut message.header as u64,
         described_in: described.arena,
         fixed,
         lists: Box::new(Lists {
@@ -233,11 +233,12 @@ pub fn descriptors(arenas: &Arenas, (handle, offset): (u32, u32), count: u32) ->
         return Err(Reject::BadField);
     }
     let described = arenas.resolve(handle, offset, count * 4)?;
-    let fds: Vec<i32> = (0..u64::from(count))
+    let mut fds: Vec<i32> = (0..u64::from(count))
         .map(|at| words_at::<1>(&described, at)[0] as i32)
         .collect();
     Ok(Built {
-        address: fds.as_ptr() as u64,
+        // The kernel writes there too.
+        address: fds.as_mut_ptr() as u64,
         described_in: described.arena,
         fixed: None,
         lists: Box::new(Lists {

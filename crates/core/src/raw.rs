@@ -68,8 +68,8 @@ pub fn fields(arenas: &Arenas, record: &[u32; 16]) -> Result<RawFields, Reject> 
             values[at] = value;
             continue;
         }
-        let (block, arena) = block(arenas, (high, low), kind & COMES_BACK != 0)?;
-        values[at] = block.words.as_ptr() as u64;
+        let (mut block, arena) = block(arenas, (high, low), kind & COMES_BACK != 0)?;
+        values[at] = block.words.as_mut_ptr() as u64;
         described_in[at] = arena;
         blocks.push(block);
     }
