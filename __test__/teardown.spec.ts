@@ -135,9 +135,10 @@ test.serial('a worker is terminated in the middle of its callbacks', async (t) =
 
 test.serial('workers with rings end while others go on', async (t) => {
   const rounds = Array.from({ length: 5 }, async () => {
-    const codes: number[] = [];
-    for (const action of ['busy', 'waiting', 'reads']) codes.push(await terminateWorker(action, 1));
-    return codes;
+    t.is(await terminateWorker('busy', 1), 1);
+    t.is(await terminateWorker('waiting', 1), 1);
+    // Its reads may all be over, and it with them, before this thread comes to terminate it.
+    t.true((await terminateWorker('reads', 1)) <= 1);
   });
-  t.deepEqual(await Promise.all(rounds), Array(5).fill([1, 1, 1]));
+  await Promise.all(rounds);
 });
