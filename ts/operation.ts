@@ -103,6 +103,8 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
   /** @internal A second completion says when the kernel has let go of the memory. */ notifies = false;
   /** @internal The name in errors, where it is not the one in the table of operations. */
   syscall: string | undefined = undefined;
+  /** @internal Options that an older kernel does not know, each with the first that does. */
+  newer: string[] | undefined = undefined;
   /** @internal For errors. */ path: string | undefined = undefined;
   /** @internal The second path, for errors. */ dest: string | undefined = undefined;
   /** @internal errno that counts as success (a timer that expires says ETIME). */ successErrno = 0;
@@ -148,6 +150,12 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
     if (!(fd instanceof FixedFile)) throw invalidType(name, 'a file descriptor or a FixedFile', fd);
     this.#belongsTo(fd.ring);
     return fd;
+  }
+
+  /** @internal Notes an option that came later than the operation: there is no probe for it, only -EINVAL. */
+  needs(option: string, kernel: string): void {
+    this.newer ??= [];
+    this.newer.push(`${option} needs Linux ${kernel}`);
   }
 
   /** @internal */

@@ -62,9 +62,11 @@ function acceptOn(fd: Fd, options: AnyAcceptOptions | undefined): Operation<unkn
   if (direct !== undefined) makeDirect(operation as Operation<FixedFile, Kind>, direct);
   if (isSet('options.dontWait', options?.dontWait)) {
     operation.priority(DONTWAIT);
+    operation.needs('options.dontWait', '6.10');
   }
   if (isSet('options.pollFirst', options?.pollFirst)) {
     operation.priority(POLL_FIRST);
+    operation.needs('options.pollFirst', '6.10');
   }
   return operation;
 }
@@ -161,6 +163,7 @@ export function acceptMultishot(
     );
   }
   operation.priority(MULTISHOT);
+  operation.needs('accepting many times', '5.19');
   operation.isMultishot = true;
   return operation as Operation<number, 'multishot'>;
 }

@@ -29,5 +29,6 @@ export function takeSlot(
 ): number | undefined {
   const slot = direct === true ? undefined : checkInteger('options.direct', direct, 0, slotMax);
   operation.fileIndex = slot === undefined ? FILE_INDEX_ALLOC : slot + 1;
+  operation.needs('options.direct', slot === undefined ? '5.19' : '5.15');
   return slot;
 }

@@ -77,7 +77,10 @@ function idle(opcode: number, options: Nop128Options | undefined): Operation<num
     operation.opFlags = INJECT_RESULT;
     operation.length = checkInteger('options.result', options.result, -0x8000_0000, 0x7fff_ffff);
   }
-  if (isSet('options.taskWork', options?.taskWork)) operation.opFlags |= TASK_WORK;
+  if (isSet('options.taskWork', options?.taskWork)) {
+    operation.opFlags |= TASK_WORK;
+    operation.needs('options.taskWork', '6.16');
+  }
   return operation;
 }
 
@@ -108,10 +111,12 @@ export function nop(options?: NopOptions): Operation<number> {
     if (fd !== undefined || extra !== undefined)
       throw invalidValue('options.buffer', 'cannot be given together with fd or extra');
     operation.opFlags |= FIXED_BUFFER;
+    operation.needs('options.buffer', '6.13');
     operation.arguments(new BufferNumber(checkBytes('options.buffer', buffer, 'refused')));
   }
   if (fd !== undefined) {
     operation.opFlags |= FILE;
+    operation.needs('options.fd', '6.13');
     if (fd instanceof FixedFile) {
       // The operation's own flag: IOSQE_FIXED_FILE is for operations that always have a file.
       operation.opFlags |= FIXED_FILE;
@@ -122,6 +127,7 @@ export function nop(options?: NopOptions): Operation<number> {
   }
   if (extra !== undefined) {
     operation.opFlags |= CQE32;
+    operation.needs('options.extra', '6.18 and a ring with completions of 32 bytes');
     operation.arguments(new ExtraNumbers(extra));
   }
   return operation;

@@ -59,6 +59,7 @@ function receiveInto<K extends Kind>(
     throw invalidType('buffers', 'a BufferRing, to receive bundles', buffers);
   if (group.incremental) throw invalidValue('buffers', 'is incremental: bundles take whole buffers');
   operation.priority(BUNDLE);
+  operation.needs('options.bundle', '6.10');
   operation.traits = manyLeases;
   operation.decode = (outcome) => leasesOf(group, outcome);
   return true;
@@ -152,12 +153,15 @@ export function recvMultishot(fd: Fd, buffers: ProvidedBuffers, options?: Receiv
   const operation = new Operation<unknown, 'multishot'>(Op.recv, options).on('fd', fd);
   receiveInto(operation, buffers, options);
   operation.priority(RECV_MULTISHOT);
+  operation.needs('receiving many times', '6.0');
   operation.isMultishot = true;
   if (options?.turnBytes !== undefined) {
     operation.length = checkInteger('options.turnBytes', options.turnBytes, 1, 0x7fff_ffff);
+    operation.needs('options.turnBytes', '6.17');
   }
   if (options?.totalBytes !== undefined) {
     operation.fileIndex = checkInteger('options.totalBytes', options.totalBytes, 1, 0x7fff_ffff);
+    operation.needs('options.totalBytes', '6.17');
     operation.traits = { ...operation.traits, countsBytes: true };
   }
   return operation;

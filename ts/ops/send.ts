@@ -141,6 +141,7 @@ export function sendBundle(
   const operation = new Operation<number, 'multishot'>(Op.send, options).on('fd', fd);
   applyOptions(operation, options, MessageFlags.NOSIGNAL);
   operation.priority(BUNDLE);
+  operation.needs('sending bundles', '6.10');
   operation.takesFrom(checkSendingBuffers('buffers', buffers));
   operation.isMultishot = true;
   operation.traits = { endsByItself: true };

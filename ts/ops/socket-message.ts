@@ -344,6 +344,7 @@ export function recvmsgMultishot(
   applyOptions(operation, options, MessageFlags.CMSG_CLOEXEC);
   const controlBytes = align(checkControlBytes(options));
   operation.priority(RECV_MULTISHOT);
+  operation.needs('receiving many times', '6.0');
   operation.isMultishot = true;
   operation.length = 1;
   // The kernel writes nothing here, it only wants to know how much room there shall be in each buffer.

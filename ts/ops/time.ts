@@ -84,6 +84,8 @@ function timer<K extends 'single' | 'multishot'>(
   operation.arguments(new TimespecPayload(checked, ADDR));
   operation.length = 1;
   operation.opFlags = clockFlags(options ?? {});
+  if (options?.clock !== undefined) operation.needs('options.clock', '5.15');
+  if (options?.etimeSuccess === true) operation.needs('options.etimeSuccess', '5.16');
   operation.successErrno = constants.errno.ETIME;
   operation.decode = nothing;
   return operation;
@@ -153,6 +155,7 @@ export function timeoutMultishot(
   if (options?.repeat !== undefined)
     operation.offset = checkInteger('options.repeat', options.repeat, 0, UINT32_MAX);
   operation.opFlags |= MULTISHOT;
+  operation.needs('repeating', '6.4');
   operation.isMultishot = true;
   return operation;
 }

@@ -27,7 +27,7 @@ type AnyTransfer = Operation<never, 'single' | 'multishot'>;
 
 /** Takes over the options; `always` are flags of the message that are set in any case. */
 export function applyOptions(
-  operation: Pick<AnyTransfer, 'opFlags' | 'priority'>,
+  operation: Pick<AnyTransfer, 'opFlags' | 'priority' | 'needs'>,
   options: TransferOptions | undefined,
   always: number,
 ): void {
@@ -35,6 +35,7 @@ export function applyOptions(
   operation.opFlags = flags | always;
   if (isSet('options.pollFirst', options?.pollFirst)) {
     operation.priority(POLL_FIRST);
+    operation.needs('options.pollFirst', '5.19');
   }
 }
 

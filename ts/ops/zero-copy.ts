@@ -43,6 +43,7 @@ function reports(
   operation.decode = bytesSent;
   if (!isSet('options.reportUsage', options?.reportUsage)) return;
   operation.priority(REPORT_USAGE);
+  operation.needs('options.reportUsage', '6.2');
   operation.decode = zeroCopyResult;
 }
 

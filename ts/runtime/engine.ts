@@ -442,6 +442,8 @@ function copyOut(memory: Uint8Array, staged: Uint8Array, bytes: number): void {
 /** A stale handle shows only in the kernel's EBADF when the slot was emptied after submission. */
 function failure(operation: AnyOperation, res: number): UringError {
   const error = systemError(res, operation.name, operation.path, operation.dest);
+  if (error.code === 'EINVAL' && operation.newer !== undefined)
+    error.message = `${error.message}; ${operation.newer.join(', ')}`;
   return operation.traits?.explain?.(error) ?? error;
 }
 
