@@ -1,14 +1,16 @@
 //! io_uring without JavaScript: everything that owns memory the kernel sees.
 //!
-//! The way of an operation: a record in `shared`, checked and relocated by `relocate` with the table in `ops`,
-//! entered into `inflight`, pushed by `staging` to the `queues`, submitted and reaped by `ring`; what it names lives in
-//! `arenas`, `files` and `bufring`; `teardown` ends it all. `split` is the same on two threads.
+//! The way of an operation: a record in `shared`, checked and relocated by `relocate` (its fields by `fields`, its lists
+//! by `lists`) with the table in `ops`, entered into `inflight`, pushed by `staging` to the `queues`, submitted and reaped
+//! by `ring`; what it names lives in `arenas`, `files` and `bufring`, what it does to them in `effects`; `teardown` ends it
+//! all. `split` is the same on two threads.
 
 pub mod arenas;
 pub mod bufring;
 mod control;
 mod effects;
 pub mod enter;
+mod fields;
 pub mod files;
 pub mod inflight;
 pub mod legacy;
