@@ -10,6 +10,7 @@ import {
   type Bytes,
   type Fd,
   type FixedFile,
+  Op,
   type Ring,
   type SharedMemory,
   SqeFlags,
@@ -21,10 +22,12 @@ const NAMES = ['a', 'b', 'c', 'd', 'e', 'dir/x', 'dir/y', 'dir', 'link', 'missin
 /** Descriptors that are kept open at a time; older ones are closed. */
 const OWNED_MAX = 64;
 const SLOTS = 16;
+/** What most requests about another operation are for. */
+const TARGETS: ReadonlySet<number> = new Set([Op.timeout, Op.pollAdd]);
 /** Leases that are kept for a while, so that buffers become rare. */
 const HELD_MAX = 3;
 /** A drained operation holds up all that comes after it, to the end of the round. */
-const DRAIN_ONE_IN = 1500;
+const DRAIN_ONE_IN = 400;
 
 /** No descriptor: nothing in the process may be hit by accident. */
 const NO_FDS: readonly unknown[] = [
@@ -69,7 +72,7 @@ export class World extends Dice {
   /** Operations started lately, to be cancelled and updated. */
   readonly recent: AnyOperation[] = [];
   /** Not in chains: see `Run`. */
-  mayDrain = true;
+  mayDrain = false;
   readonly #owned: number[] = [];
   readonly #slots: FixedFile[] = [];
   readonly #memory: Bytes[];
@@ -278,7 +281,8 @@ export class World extends Dice {
 
   target(): AnyOperation {
     const choice = this.int(0, 63);
-    return this.rather(this.recent[choice % Math.max(1, this.recent.length)] as AnyOperation);
+    const from = this.oneIn(3) ? this.recent : this.recent.filter(({ opcode }) => TARGETS.has(opcode));
+    return this.rather(from[choice % Math.max(1, from.length)] as AnyOperation);
   }
 
   started(operation: AnyOperation): void {
@@ -308,9 +312,14 @@ export class World extends Dice {
     for (const file of this.#slots.splice(0)) this.#clear(file);
   }
 
-  close(): void {
+  /** Closes every descriptor, also those of operations in flight. */
+  closeAll(): void {
     this.tidy();
     this.endpoints.close();
+  }
+
+  close(): void {
+    this.closeAll();
     rmSync(this.dir, { recursive: true, force: true });
   }
 }
