@@ -206,7 +206,10 @@ export class World extends Dice {
     try {
       this.ring.registrar.files?.clear(file);
     } catch (error) {
-      if (!/^(ERR_URING_STALE_HANDLE|EBUSY)$/.test((error as { code?: string }).code ?? '')) throw error;
+      const { code } = error as { code?: string };
+      // An operation in flight fills or empties it: later.
+      if (code === 'EBUSY') this.#slots.push(file);
+      else if (code !== 'ERR_URING_STALE_HANDLE') throw error;
     }
   }
 
