@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import test, { type ExecutionContext } from 'ava';
 import * as uring from 'uring';
-import { Op, Ring, type RingOptions } from 'uring';
+import { nop, Op, Ring, type RingOptions } from 'uring';
 import { gc, leakCheck, openFds } from './_helpers.ts';
 import { eventually } from './_loopback.ts';
 import { makers } from './random/makers/index.ts';
