@@ -13,11 +13,13 @@ import {
   recv,
   recvMultishot,
   recvZc,
+  SqeFlags,
   send,
   sendBundle,
   sendZc,
   setsockopt,
   shutdown,
+  timeout,
   type UringError,
 } from 'uring';
 import { pattern, reap, waitFor } from './_fixtures.ts';
@@ -373,5 +375,31 @@ test('recvZc says that there is no receive queue', async (t) => {
     });
     t.truthy(error);
     t.is(ring.inFlight, 0);
+  });
+});
+
+test('a zero-copy send that would wait behind DRAIN is refused, also inside of a chain, and the ring goes on', async (t) => {
+  await withRing({}, async (ring) => {
+    const [client] = await tcpPair(t, ring);
+    const { DRAIN, LINK } = SqeFlags;
+    const send = () => sendZc(client, Buffer.from('behind'));
+    const hour = timeout(3_600_000);
+    ring.prep(hour, 'hour');
+    // Each of these would stay in flight for ever, and hold up what comes after it.
+    ring.prep(send(), 'drains', DRAIN);
+    ring.prep(send(), 'chain', LINK);
+    ring.prep(nop(), 'its end', DRAIN);
+    ring.prep(nop(), 'drained', DRAIN);
+    ring.prep(send(), 'behind');
+    ring.submit();
+    ring.registrar.syncCancel(hour);
+    waitFor(ring, 6);
+    const codes = new Map(reap(ring).map(({ userData, error }) => [userData, error?.code ?? 'done']));
+    t.is(codes.get('drains'), 'ERR_URING_BEHIND_DRAIN');
+    t.is(codes.get('behind'), 'ERR_URING_BEHIND_DRAIN');
+    t.is(codes.get('chain'), 'ECANCELED');
+    t.is(codes.get('its end'), 'ERR_URING_BEHIND_DRAIN');
+    t.is(codes.get('drained'), 'done');
+    t.is(await ring.exec(send()), 6, 'nothing drains any more');
   });
 });

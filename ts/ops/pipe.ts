@@ -139,8 +139,9 @@ export interface Pipe<T extends Fd = number> {
 export interface PipeOptions extends OperationOptions {
   /**
    * `O_NONBLOCK`, and `O_DIRECT` for a pipe of packets, from `fs.constants`; `O_EXCL` for one of kernel notifications.
-   * Default 0. O_CLOEXEC is always set. Operations of a ring wait for a pipe even so (io_uring/rw.c, io_rw_init_file),
-   * unless they have `RwFlags.NOWAIT`.
+   * Default O_NONBLOCK; O_CLOEXEC is always set. Operations of a ring wait for a pipe even so (io_uring/rw.c,
+   * io_rw_init_file), unless they have `RwFlags.NOWAIT`. Without O_NONBLOCK a write that finds some room, but not enough,
+   * blocks the whole thread inside of the submission (docs/measured.md).
    */
   pipeFlags?: number;
 }
@@ -197,7 +198,7 @@ export function pipe(
   operation.traits = { parts: ({ readFd, writeFd }) => [readFd, writeFd] };
   const pipeFlags = checkFlags(
     'options.pipeFlags',
-    options?.pipeFlags ?? 0,
+    options?.pipeFlags ?? constants.O_NONBLOCK,
     PIPE_FLAGS,
     'O_* flags of pipe2(2)',
   );

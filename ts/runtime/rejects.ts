@@ -48,6 +48,13 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
         name,
         'needs a free slot of ours: see ring.registrar.registerFiles()',
       );
+    case Reject.behindDrain:
+      return refusal(
+        'ERR_URING_BEHIND_DRAIN',
+        name,
+        'a zero-copy send that drains, or waits behind an operation that does, never starts: ' +
+          'wait until what drains has completed, or send without zero copy',
+      );
     case Reject.registered:
       return refusal(
         'ERR_URING_MEMORY_REGISTERED',

@@ -6,7 +6,8 @@ use crate::lists::{self, Built, Lists};
 use crate::ops::{self, Fd, FileIndex, Multishot, OpSpec, Size, Way, Wide};
 use crate::reject::Reject;
 use crate::relocate::{
-    ADDR, ADDR3, Entries, FILE_INDEX_ALLOC, OFF, SQE_BUFFER_SELECT, SQE_FIXED_FILE, Tables, Words, wide,
+    ADDR, ADDR3, Entries, FILE_INDEX_ALLOC, OFF, SQE_BUFFER_SELECT, SQE_DRAIN, SQE_FIXED_FILE, Tables, Words,
+    wide,
 };
 
 /// One of the wide fields after relocation.
@@ -60,6 +61,11 @@ impl Tables {
     pub(crate) fn resolve(&self, spec: &OpSpec, record: &Words, flags: u32) -> Result<Named, Reject> {
         if spec.large && self.entries != Entries::Large {
             return Err(Reject::NeedsLargeEntry);
+        }
+        // The kernel counts the request of the notification, which it makes before the send starts, among those that the
+        // drain waits for (io_uring/net.c, io_send_zc_prep): neither starts, and nothing cancels them (docs/measured.md).
+        if spec.notifies && (self.drains > 0 || flags & SQE_DRAIN != 0) {
+            return Err(Reject::BehindDrain);
         }
         if spec.check.is_some_and(|check| !check(record)) {
             return Err(Reject::BadField);

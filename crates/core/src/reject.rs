@@ -34,9 +34,11 @@ pub enum Reject {
     NeedsLargeEntry = 14,
     /// The advice would take pages away that the kernel has registered.
     Registered = 15,
+    /// A zero-copy send behind an operation that drains: on 6.18 neither would ever start.
+    BehindDrain = 16,
 }
 
-pub const REJECTS: [(&str, Reject); 15] = [
+pub const REJECTS: [(&str, Reject); 16] = [
     ("unknownOperation", Reject::UnknownOperation),
     ("unsupportedOperation", Reject::UnsupportedOperation),
     ("badField", Reject::BadField),
@@ -52,4 +54,5 @@ pub const REJECTS: [(&str, Reject); 15] = [
     ("couldBeAddress", Reject::CouldBeAddress),
     ("needsLargeEntry", Reject::NeedsLargeEntry),
     ("registered", Reject::Registered),
+    ("behindDrain", Reject::BehindDrain),
 ];

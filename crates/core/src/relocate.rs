@@ -17,6 +17,7 @@ use std::collections::HashMap;
 /// IOSQE_* (io_uring_enter(2)). CQE_SKIP_SUCCESS is not allowed: without a completion the
 /// in-flight entry and its pins would never be freed.
 pub const SQE_FIXED_FILE: u32 = 1 << 0;
+pub const SQE_DRAIN: u32 = 1 << 1;
 pub const SQE_LINK: u32 = 1 << 2;
 pub const SQE_HARDLINK: u32 = 1 << 3;
 pub const SQE_BUFFER_SELECT: u32 = 1 << 5;
@@ -37,6 +38,9 @@ pub struct Tables {
     pub groups: BufferGroups,
     pub legacy: LegacyGroups,
     pub in_flight: InFlight,
+    /// Operations in flight with IOSQE_IO_DRAIN, and those that came after one while it was there: the kernel defers
+    /// them all, in order.
+    pub drains: u32,
     /// The two ends of pipes, by the index of their operation, until the completion stands in the block (unread.rs).
     pub pipes: HashMap<u32, [i32; 2]>,
     pub entries: Entries,
@@ -126,7 +130,7 @@ impl Tables {
         let spec = row.form(record).ok_or(Reject::BadField)?;
         let flags = record[0] >> 8 & 0xff;
         check_bits(spec, record, flags)?;
-        if !(std::ptr::eq(row, spec) && row.names_nothing()) {
+        if !(std::ptr::eq(row, spec) && row.names_nothing()) || flags & SQE_DRAIN != 0 || self.drains != 0 {
             return match self.relocate_transfer(row, spec, record, flags) {
                 Some(relocated) => Ok(relocated),
                 None => self.relocate_names(spec, record, flags, supported),
@@ -161,7 +165,8 @@ impl Tables {
         let off = wide(record, OFF);
         let is_ordinary = row.is_transfer()
             && spec.addr == Wide::Memory(Size::Len)
-            && flags & (SQE_BUFFER_SELECT | SQE_FIXED_FILE) == 0
+            && flags & (SQE_BUFFER_SELECT | SQE_FIXED_FILE | SQE_DRAIN) == 0
+            && self.drains == 0
             && (off == 0 || spec.off == Wide::Scalar)
             && u64::from(record[11]) | wide(record, ADDR3) == 0;
         if !is_ordinary {
@@ -258,6 +263,8 @@ impl Tables {
             entry.pins = pins;
             entry.group = group;
             entry.bundles = bundles;
+            entry.drains = record[0] >> 8 & SQE_DRAIN != 0 || self.drains > 0;
+            self.drains += u32::from(entry.drains);
             entry.effect = effect;
             entry.lists = lists;
         }

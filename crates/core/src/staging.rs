@@ -3,7 +3,7 @@
 use crate::ops;
 use crate::queues::Sqe;
 use crate::reject::Reject;
-use crate::relocate::{SQE_HARDLINK, SQE_LINK, Tables, Words};
+use crate::relocate::{SQE_DRAIN, SQE_HARDLINK, SQE_LINK, Tables, Words};
 use crate::ring::Ring;
 use crate::shared::{CompletionRecord, EXTRA_IS_LOCAL, LargeRecord, Shared, Word};
 use crate::uapi;
@@ -121,9 +121,18 @@ fn admit_chain(
     admitted: &mut Vec<Sqe>,
 ) -> Option<(u32, Reject)> {
     let before = admitted.len();
+    let mut zero_copy = false;
     for ahead in 0..length {
         let record = shared.record(first + ahead);
-        match tables.relocate(&record, supported) {
+        let drains = record[0] >> 8 & SQE_DRAIN != 0;
+        zero_copy |= ops::spec(record[0] as u8).is_some_and(|spec| spec.notifies);
+        // One link that drains makes the whole chain wait (io_uring/io_uring.c, io_init_req).
+        let relocated = if drains && zero_copy {
+            Err(Reject::BehindDrain)
+        } else {
+            tables.relocate(&record, supported)
+        };
+        match relocated {
             Ok(relocated) => admitted.push(relocated.lanes(&record)),
             Err(reject) => {
                 for lanes in admitted.drain(before..) {

@@ -187,7 +187,12 @@ pub fn pipes(at: &Admitted) -> Vec<Row> {
             "tee between registered files",
             Tee::new(FILE, FILE, 1).build().flags(LINK),
         ),
-        row("pipe", Pipe::new(list).flags(libc::O_CLOEXEC as u32).build()),
+        row(
+            "pipe",
+            Pipe::new(list)
+                .flags((libc::O_CLOEXEC | libc::O_NONBLOCK) as u32)
+                .build(),
+        ),
         row(
             "pipe with every flag",
             Pipe::new(list).flags(every).build().flags(ASYNC),
@@ -202,6 +207,7 @@ pub fn pipes(at: &Admitted) -> Vec<Row> {
         row(
             "pipe into slots of the kernel",
             Pipe::new(list)
+                .flags(libc::O_NONBLOCK as u32)
                 .file_index(Some(DestinationSlot::auto_target()))
                 .build(),
         ),

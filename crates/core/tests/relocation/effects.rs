@@ -6,7 +6,7 @@ use crate::common::{
 use uring_core::files::SLOTS_MAX;
 use uring_core::inflight::Event;
 use uring_core::reject::Reject;
-use uring_core::relocate::Words;
+use uring_core::relocate::{SQE_DRAIN, Words};
 use uring_core::shared::{EXTRA_IS_EVENT, EXTRA_IS_FD, EXTRA_IS_FILE_EVENT, EXTRA_IS_PIPE};
 
 const ALLOC: u32 = u32::MAX;
@@ -341,4 +341,27 @@ fn an_event_that_makes_no_sense_is_nobodys() {
     let high = u64::from(event.extra & 0x1f_ffff);
     assert_eq!((high << 32 | u64::from(event.index), event.res), (number, -7));
     fixture.assert_nothing_is_held();
+}
+
+#[test]
+fn a_zero_copy_send_is_refused_while_an_operation_in_flight_drains_and_when_it_drains_itself() {
+    let mut fixture = Fixture::new();
+    let mut drained = good(&fixture, "nop");
+    drained[HEAD] |= SQE_DRAIN << 8;
+    for name in ["sendZc", "sendmsgZc"] {
+        let send = good(&fixture, name);
+        let mut draining = send;
+        draining[HEAD] |= SQE_DRAIN << 8;
+        assert_eq!(fixture.admit(&draining).err(), Some(Reject::BehindDrain));
+        let words = fixture.admit(&drained).unwrap();
+        let mut behind = send;
+        behind[INDEX] += 1;
+        assert_eq!(fixture.admit(&behind).err(), Some(Reject::BehindDrain));
+        fixture.tables.complete(user_data(&words), 0, 0);
+        let words = fixture.admit(&behind).unwrap();
+        fixture.tables.retract(user_data(&words));
+        let words = fixture.admit(&drained).unwrap();
+        fixture.tables.retract(user_data(&words));
+        assert_eq!(fixture.tables.drains, 0);
+    }
 }

@@ -9,7 +9,7 @@ use uring_core::inflight::{IN_FLIGHT_MAX, NO_GROUP};
 use uring_core::ops::{self, BufferSelect, Fd, FileIndex, GroupEffect, OpSpec, Size, Wide};
 use uring_core::register::Registrar;
 use uring_core::reject::Reject;
-use uring_core::relocate::Words;
+use uring_core::relocate::{SQE_DRAIN, Words};
 
 const ANY: u32 = u32::MAX;
 
@@ -243,6 +243,12 @@ fn a_bit_that_the_operation_does_define_reaches_the_kernel() {
         let undefined = undefined_bits(spec);
         // Priority, drain, link, hard link, async and personality; the operation's own flags where they name nothing.
         let head = !undefined[HEAD] & 0xffff_1e00 & !choosing_bits(spec, HEAD);
+        // A zero-copy send must not drain (Reject::BehindDrain).
+        let head = if spec.notifies {
+            head & !(SQE_DRAIN << 8)
+        } else {
+            head
+        };
         let mut free = vec![(HEAD, head), (BUFFERS, 0xffff_0000)];
         if !matches!(spec.fd, Fd::ByFlag(_)) && spec.check.is_none() {
             free.push((OP_FLAGS, spec.op_flags & !choosing_bits(spec, OP_FLAGS)));
