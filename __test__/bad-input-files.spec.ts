@@ -82,6 +82,27 @@ declare(
   ),
 );
 
+const ranges: Parameters<typeof each>[0] = [
+  ['fallocate', 'lengthBytes', (length) => fallocate(FD, wrong(length))],
+  ['fallocate', 'options.offset', (offset) => fallocate(FD, 1, { offset: wrong(offset) })],
+  ['ftruncate', 'lengthBytes', (length) => ftruncate(FD, wrong(length))],
+  ['fadvise', 'options.offset', (offset) => fadvise(FD, 'random', { offset: wrong(offset) })],
+  ['fadvise', 'options.lengthBytes', (length) => fadvise(FD, 'random', { lengthBytes: wrong(length) })],
+  ['syncFileRange', 'options.offset', (offset) => syncFileRange(FD, { offset: wrong(offset) })],
+  ['splice', 'options.offsetIn', (offsetIn) => splice(FD, FD, 1, { offsetIn: wrong(offsetIn) })],
+  ['splice', 'options.offsetOut', (offsetOut) => splice(FD, FD, 1, { offsetOut: wrong(offsetOut) })],
+  [
+    'blockDiscard',
+    'options.offset',
+    (offset) => blockDiscard(FD, { offset: wrong(offset), lengthBytes: 512 }),
+  ],
+  [
+    'blockDiscard',
+    'options.lengthBytes',
+    (length) => blockDiscard(FD, { offset: 0, lengthBytes: wrong(length) }),
+  ],
+];
+
 declare(
   'offsets and lengths of 64 bits',
   each(
@@ -91,24 +112,7 @@ declare(
         'options.offset',
         (offset, ring) => read(FD, ringBuffers(ring), { offset: wrong(offset) }),
       ],
-      ['fallocate', 'lengthBytes', (length) => fallocate(FD, wrong(length))],
-      ['fallocate', 'options.offset', (offset) => fallocate(FD, 1, { offset: wrong(offset) })],
-      ['ftruncate', 'lengthBytes', (length) => ftruncate(FD, wrong(length))],
-      ['fadvise', 'options.offset', (offset) => fadvise(FD, 'random', { offset: wrong(offset) })],
-      ['fadvise', 'options.lengthBytes', (length) => fadvise(FD, 'random', { lengthBytes: wrong(length) })],
-      ['syncFileRange', 'options.offset', (offset) => syncFileRange(FD, { offset: wrong(offset) })],
-      ['splice', 'options.offsetIn', (offsetIn) => splice(FD, FD, 1, { offsetIn: wrong(offsetIn) })],
-      ['splice', 'options.offsetOut', (offsetOut) => splice(FD, FD, 1, { offsetOut: wrong(offsetOut) })],
-      [
-        'blockDiscard',
-        'options.offset',
-        (offset) => blockDiscard(FD, { offset: wrong(offset), lengthBytes: 512 }),
-      ],
-      [
-        'blockDiscard',
-        'options.lengthBytes',
-        (length) => blockDiscard(FD, { offset: 0, lengthBytes: wrong(length) }),
-      ],
+      ...ranges,
     ],
     [
       ['0', type],
@@ -125,32 +129,10 @@ declare(
 
 // What stands for the present position elsewhere, and no length at all.
 declare('offsets and lengths that must not be negative, or nothing', [
-  ...each(
-    [
-      ['fallocate', 'lengthBytes', (length) => fallocate(FD, wrong(length))],
-      ['fallocate', 'options.offset', (offset) => fallocate(FD, 1, { offset: wrong(offset) })],
-      ['ftruncate', 'lengthBytes', (length) => ftruncate(FD, wrong(length))],
-      ['fadvise', 'options.offset', (offset) => fadvise(FD, 'random', { offset: wrong(offset) })],
-      ['fadvise', 'options.lengthBytes', (length) => fadvise(FD, 'random', { lengthBytes: wrong(length) })],
-      ['syncFileRange', 'options.offset', (offset) => syncFileRange(FD, { offset: wrong(offset) })],
-      ['splice', 'options.offsetIn', (offsetIn) => splice(FD, FD, 1, { offsetIn: wrong(offsetIn) })],
-      ['splice', 'options.offsetOut', (offsetOut) => splice(FD, FD, 1, { offsetOut: wrong(offsetOut) })],
-      [
-        'blockDiscard',
-        'options.offset',
-        (offset) => blockDiscard(FD, { offset: wrong(offset), lengthBytes: 512 }),
-      ],
-      [
-        'blockDiscard',
-        'options.lengthBytes',
-        (length) => blockDiscard(FD, { offset: 0, lengthBytes: wrong(length) }),
-      ],
-    ],
-    [
-      [-1, range],
-      [-1n, range],
-    ],
-  ),
+  ...each(ranges, [
+    [-1, range],
+    [-1n, range],
+  ]),
   range('fallocate of nothing', () => fallocate(FD, 0), /"lengthBytes" .* >= 1/),
   range(
     'blockDiscard of nothing',

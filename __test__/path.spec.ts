@@ -17,6 +17,7 @@ import test from 'ava';
 import { AT_FDCWD, close, FixedFile, openat, read, type Stats, statx, UringError, write } from 'uring';
 import { assertUsable, FORMS, fifo, file, open, pattern, runAs } from './_fixtures.ts';
 import { leakCheck, openFds, tmpDir, withRing } from './_helpers.ts';
+import { KINDS, NUMBERS, TIMES } from './_stats.ts';
 
 leakCheck(test);
 
@@ -102,36 +103,9 @@ for (const form of FORMS) {
   });
 }
 
-const NUMBERS = [
-  'dev',
-  'ino',
-  'mode',
-  'nlink',
-  'uid',
-  'gid',
-  'rdev',
-  'size',
-  'blksize',
-  'blocks',
-  'atimeMs',
-  'mtimeMs',
-  'ctimeMs',
-  'birthtimeMs',
-] as const;
-const DATES = ['atime', 'mtime', 'ctime', 'birthtime'] as const;
-const KINDS = [
-  'isFile',
-  'isDirectory',
-  'isSymbolicLink',
-  'isBlockDevice',
-  'isCharacterDevice',
-  'isFIFO',
-  'isSocket',
-] as const;
-
 function sameStats(t: Parameters<typeof tmpDir>[0], ours: Stats, node: NodeStats): void {
   for (const field of NUMBERS) t.is(ours[field], node[field], field);
-  for (const field of DATES) t.is(ours[field].getTime(), node[field].getTime(), field);
+  for (const field of TIMES) t.is(ours[field].getTime(), node[field].getTime(), field);
   for (const kind of KINDS) t.is(ours[kind](), node[kind](), kind);
 }
 

@@ -18,36 +18,11 @@ import test, { type ExecutionContext } from 'ava';
 import { BigIntStats, Stats, StatxAttributes, StatxMask, statx, UringError } from 'uring';
 import { FORMS, file, open, pattern, runAs } from './_fixtures.ts';
 import { leakCheck, tmpDir, withRing } from './_helpers.ts';
+import { KINDS, NUMBERS, TIMES } from './_stats.ts';
 
 leakCheck(test);
 
-const NUMBERS = [
-  'dev',
-  'ino',
-  'mode',
-  'nlink',
-  'uid',
-  'gid',
-  'rdev',
-  'size',
-  'blksize',
-  'blocks',
-  'atimeMs',
-  'mtimeMs',
-  'ctimeMs',
-  'birthtimeMs',
-] as const;
-const TIMES = ['atime', 'mtime', 'ctime', 'birthtime'] as const;
 const NANOSECONDS = ['atimeNs', 'mtimeNs', 'ctimeNs', 'birthtimeNs'] as const;
-const KINDS = [
-  'isFile',
-  'isDirectory',
-  'isSymbolicLink',
-  'isBlockDevice',
-  'isCharacterDevice',
-  'isFIFO',
-  'isSocket',
-] as const;
 
 type Any = Stats | BigIntStats | NodeStats | NodeBigIntStats;
 

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { BufferRing, type BufferRingOptions } from './buffer-ring.ts';
 import { invalidType, invalidValue, outOfRange, systemError, UringError } from './errors.ts';
 import { FileTable, type FileTableOptions } from './files.ts';
@@ -124,23 +125,20 @@ export class Registrar {
   ): void {
     this.#assertOpen();
     checkOptions('options', options);
+    const arenas = arenasUnder(buffers, this.#owner.ring, 'this ring');
     const tags = new Map<Arena, number>();
-    for (const [at, arena] of arenasUnder(buffers, this.#owner.ring, 'this ring').entries()) {
+    for (const [at, arena] of arenas.entries()) {
       const tag = checkTag(`options.tags[${at}]`, options.tags?.[at]);
       if (tag === undefined) continue;
       if (tags.has(arena)) throw invalidValue(`options.tags[${at}]`, 'is a second tag for the same arena');
       tags.set(arena, tag);
     }
-    for (const arena of new Set(arenasUnder(buffers, this.#owner.ring, 'this ring'))) {
-      const result = this.#native.registerArena(arena.handle, tags.get(arena));
-      if (result < 0) {
-        throw registrationError(result, {
-          EBUSY:
-            'this memory is registered: memory of ring.alloc() is from the start, where the limits allow',
-          ENOMEM: 'RLIMIT_MEMLOCK allows no more: raise it (ulimit -l), or unregister other buffers',
-          ENOSPC: 'the table of buffers is full, or the buffer is larger than 1 GiB',
-        });
-      }
+    for (const arena of new Set(arenas)) {
+      this.#check(this.#native.registerArena(arena.handle, tags.get(arena)), {
+        EBUSY: 'this memory is registered: memory of ring.alloc() is from the start, where the limits allow',
+        ENOMEM: 'RLIMIT_MEMLOCK allows no more: raise it (ulimit -l), or unregister other buffers',
+        ENOSPC: 'the table of buffers is full, or the buffer is larger than 1 GiB',
+      });
       arena.registered = true;
     }
   }
@@ -155,8 +153,7 @@ export class Registrar {
   unregisterBuffers(buffers: readonly Uint8Array[]): void {
     this.#assertOpen();
     for (const arena of new Set(arenasUnder(buffers, this.#owner.ring, 'this ring'))) {
-      const result = this.#native.unregisterArena(arena.handle);
-      if (result < 0) throw registrationError(result, { ENXIO: 'this memory is not registered' });
+      this.#check(this.#native.unregisterArena(arena.handle), { ENXIO: 'this memory is not registered' });
       arena.registered = false;
     }
   }
@@ -190,13 +187,10 @@ export class Registrar {
     const arenas = arenasUnder(buffers, source, 'the source');
     for (const [at, arena] of arenas.entries()) {
       if (arena.clones?.has(ring as object)) continue;
-      const handle = this.#native.shareArena(native, arena.handle);
-      if (handle < 0) {
-        throw registrationError(handle, {
-          ENXIO: 'this memory is not registered with the source: see ring.stats().unregisteredBytes',
-          EINVAL: 'sharing single buffers needs Linux 6.13 or later',
-        });
-      }
+      const handle = this.#check(this.#native.shareArena(native, arena.handle), {
+        ENXIO: 'this memory is not registered with the source: see ring.stats().unregisteredBytes',
+        EINVAL: 'sharing single buffers needs Linux 6.13 or later',
+      });
       const memory = (buffers[at] as Uint8Array).buffer;
       shareArena(memory, arena, { ring, handle, registered: true }, this.#native);
     }
@@ -475,7 +469,9 @@ export class Registrar {
     }
     const wanted = { fd: request.fd, flags: request.opFlags, opcode: request.length };
     const slot = request.target && engine.slots.find((one) => means(request, one));
-    if (request.target !== undefined && slot === undefined) throw systemError(-2, 'io_uring_register');
+    if (request.target !== undefined && slot === undefined) {
+      throw systemError(-constants.errno.ENOENT, 'io_uring_register');
+    }
     const found = slot === undefined ? wanted : { ...wanted, index: slot.index, sequence: slot.sequence };
     return this.#check(this.#native.syncCancel(found, timeoutMs));
   }

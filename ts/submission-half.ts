@@ -1,4 +1,5 @@
 import { invalidType, invalidValue, systemError } from './errors.ts';
+import { FREED_BATCH } from './generated/abi.ts';
 import { Op } from './generated/ops.ts';
 import { Allocator } from './memory/allocator.ts';
 import { SharedMemory } from './memory/shared-memory.ts';
@@ -13,8 +14,6 @@ import { checkInteger, checkOptions } from './validate.ts';
 
 /** The largest arena: offsets in operation records have 32 bits. */
 const ALLOC_BYTES_MAX = 2 ** 31;
-/** As many free indexes as one native call hands out (`BATCH` in crates/binding/src/split.rs). */
-const FREED_BATCH = 512;
 
 /** Those that may have something in flight: closing them would cancel it, so they live until they are closed. */
 const busy = new Set<SubmissionHalf>();

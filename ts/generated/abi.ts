@@ -63,6 +63,8 @@ export const RECORD_WORDS = 16;
 /** Words of a completion record in a ring with large completions. */
 export const LARGE_COMPLETION_WORDS = 8;
 export const RECYCLE_CAPACITY = 4096;
+/** As many free indexes as one call of a submitting half hands out. */
+export const FREED_BATCH = 512;
 /** Bit of a completion record's fourth word: Rust made it, with the reason in the low 16 bits. */
 export const EXTRA_IS_LOCAL = 1073741824;
 export const EXTRA_LOW_MASK = 0xffff;

@@ -3,8 +3,8 @@ import { FixedFile, SLOTS_MAX } from '../files.ts';
 import type { AnyOperation, Operation, Outcome } from '../operation.ts';
 import { checkInteger } from '../validate.ts';
 
-/** IORING_FILE_INDEX_ALLOC: the kernel chooses the slot. */
-const FILE_INDEX_ALLOC = -1;
+/** @internal IORING_FILE_INDEX_ALLOC: the kernel chooses the slot. */
+export const FILE_INDEX_ALLOC = -1;
 
 /** Where a direct descriptor goes: a slot of the kernel's choice, or a free slot of ours by number. */
 export interface DirectOptions {

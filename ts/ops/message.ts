@@ -6,6 +6,7 @@ import type { StagedBlock } from '../memory/staging.ts';
 import { type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
 import { Ring } from '../ring.ts';
 import { checkBits32, checkInteger, checkOptions, isSet, UINT32_MAX } from '../validate.ts';
+import { FILE_INDEX_ALLOC } from './direct.ts';
 import { nothing } from './results.ts';
 
 /** IORING_MSG_SEND_FD, in the place of `addr`. */
@@ -13,8 +14,6 @@ const SEND_FD = 1;
 /** IORING_MSG_RING_*. */
 const CQE_SKIP = 1 << 0;
 const FLAGS_PASS = 1 << 1;
-/** IORING_FILE_INDEX_ALLOC. */
-const ANY_SLOT = -1;
 
 /**
  * The ring that a message is for: a `Ring` of this thread, or its descriptor (`ring.fd`) in this thread or another.
@@ -140,7 +139,8 @@ export function msgRingFile(
   operation.offset = checkInteger('options.data', options?.data ?? 0, 0, UINT32_MAX);
   const slot = options?.slot ?? true;
   if (slot !== true && typeof slot !== 'number') throw invalidType('options.slot', 'a number or true', slot);
-  operation.fileIndex = slot === true ? ANY_SLOT : checkInteger('options.slot', slot, 0, SLOTS_MAX - 1) + 1;
+  operation.fileIndex =
+    slot === true ? FILE_INDEX_ALLOC : checkInteger('options.slot', slot, 0, SLOTS_MAX - 1) + 1;
   if (isSet('options.skipTargetCompletion', options?.skipTargetCompletion)) {
     operation.opFlags = CQE_SKIP;
   }

@@ -10,12 +10,14 @@ import { checkTarget, type OperationTarget } from './cancel.ts';
 import { nothing } from './results.ts';
 
 /** IORING_TIMEOUT_* and IORING_LINK_TIMEOUT_UPDATE. */
-const REPEAT_MIN_NSEC = 100_000n;
 const ABSOLUTE = 1 << 0;
 const UPDATE = 1 << 1;
 const LINK_UPDATE = 1 << 4;
 const ETIME_SUCCESS = 1 << 5;
 const MULTISHOT = 1 << 6;
+
+/** Shortest interval of a timer that repeats: see `checkInterval`. */
+const REPEAT_MIN_NSEC = 100_000n;
 
 /** The clocks that a timer can run by (clock_gettime(2)), and the flags that choose them. */
 const CLOCKS = { monotonic: 0, boottime: 1 << 2, realtime: 1 << 3 } as const;
@@ -76,12 +78,11 @@ function checkInterval(name: string, { sec, nsec }: Timespec, given: unknown): v
 
 function timer<K extends 'single' | 'multishot'>(
   opcode: number,
-  time: Time,
+  time: Timespec,
   options: ClockOptions | undefined,
 ): Operation<void, K> {
-  const checked = checkTime('time', time);
   const operation = new Operation<void, K>(opcode, options);
-  operation.arguments(new TimespecPayload(checked, ADDR));
+  operation.arguments(new TimespecPayload(time, ADDR));
   operation.length = 1;
   operation.opFlags = clockFlags(options ?? {});
   if (options?.clock !== undefined) operation.needs('options.clock', '5.15');
@@ -116,7 +117,7 @@ export interface TimeoutOptions extends ClockOptions {
  * ```
  */
 export function timeout(time: Time, options?: TimeoutOptions): Operation<void> {
-  const operation = timer<'single'>(Op.timeout, time, options);
+  const operation = timer<'single'>(Op.timeout, checkTime('time', time), options);
   if (options?.count !== undefined)
     operation.offset = checkInteger('options.count', options.count, 0, UINT32_MAX);
   return operation;
@@ -147,11 +148,12 @@ export function timeoutMultishot(
   time: Time,
   options?: TimeoutMultishotOptions,
 ): Operation<void, 'multishot'> {
-  const operation = timer<'multishot'>(Op.timeout, time, options);
+  const checked = checkTime('time', time);
+  const operation = timer<'multishot'>(Op.timeout, checked, options);
   // io_timeout_prep in io_uring/timeout.c: a point in time comes once.
   if ((operation.opFlags & ABSOLUTE) !== 0)
     throw invalidValue('options.absolute', 'is not possible for a timer that repeats');
-  checkInterval('time', checkTime('time', time), time);
+  checkInterval('time', checked, time);
   if (options?.repeat !== undefined)
     operation.offset = checkInteger('options.repeat', options.repeat, 0, UINT32_MAX);
   operation.opFlags |= MULTISHOT;
@@ -259,5 +261,5 @@ export function timeoutUpdate(
  * ```
  */
 export function linkTimeout(time: Time, options?: ClockOptions): Operation<void> {
-  return timer<'single'>(Op.linkTimeout, time, options);
+  return timer<'single'>(Op.linkTimeout, checkTime('time', time), options);
 }

@@ -54,6 +54,8 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   #recycled!: Int32Array;
   /** The completion records again, for the extra words of large ones. */
   #extras: BigUint64Array | undefined;
+  /** Only completions with CqeFlags.F_32 have extra words. */
+  #isMixed = false;
   readonly #staging: Staging;
   readonly #supported: boolean[] = [];
   readonly #completion = new Completion();
@@ -93,6 +95,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     this.#completions = new Int32Array(block, completionsOffset, completions * completionWords);
     const isLarge = completionWords === LARGE_COMPLETION_WORDS;
     this.#extras = isLarge ? new BigUint64Array(block, completionsOffset, completions * 4) : undefined;
+    this.#isMixed = layout.setupFlags.includes('CQE_MIXED');
     this.#recycled = new Int32Array(block, layout.recycleOffset, RECYCLE_CAPACITY);
   }
 
@@ -324,8 +327,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   }
 
   #extraAt(extras: BigUint64Array, at: number, flags: number): Completion['extra'] {
-    const isMixed = this.layout.setupFlags.includes('CQE_MIXED');
-    if (isMixed && (flags & CqeFlags.F_32) === 0) return undefined;
+    if (this.#isMixed && (flags & CqeFlags.F_32) === 0) return undefined;
     // 64-bit words; the first four of 32 bits are the record itself.
     return [extras[at / 2 + 2] as bigint, extras[at / 2 + 3] as bigint];
   }

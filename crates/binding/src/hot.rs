@@ -4,6 +4,7 @@
 
 use crate::event_loop::EventLoop;
 use crate::external::can_run_javascript;
+use crate::limits::milliseconds;
 use crate::state::State;
 use napi::sys;
 use std::ffi::c_void;
@@ -14,8 +15,6 @@ use std::time::{Duration, Instant};
 use uring_core::enter::{End, Wait};
 use uring_core::ring::Ring;
 
-/// Longest wait that is told apart from an endless one: about 11 days, in milliseconds.
-const TIMEOUT_MS_MAX: f64 = 1e9;
 const WAIT_SLICE: Duration = Duration::from_millis(100);
 
 /// An object with the hot functions of a ring.
@@ -139,12 +138,6 @@ unsafe extern "C" fn submit_and_wait(env: sys::napi_env, info: sys::napi_callbac
     };
     let min_wait = milliseconds(min_wait_value).unwrap_or_default();
     number(env, wait(env, state, want_value, Wait { end, min_wait }))
-}
-
-fn milliseconds(value: f64) -> Option<Duration> {
-    (0.0..TIMEOUT_MS_MAX)
-        .contains(&value)
-        .then(|| Duration::from_secs_f64(value / 1e3))
 }
 
 /// What to wait for now: no longer than a slice. Answers whether it is the last one.

@@ -4,6 +4,7 @@
 mod event_loop;
 mod external;
 mod hot;
+mod limits;
 pub mod registrar;
 pub mod setup;
 mod shared_memory;

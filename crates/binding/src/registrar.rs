@@ -2,6 +2,7 @@
 //! ranges; answers below zero are negative errnos.
 
 use crate::external::{ARENA_BYTES_MAX, arena_object};
+use crate::limits::TIMEOUT_MS_MAX;
 use crate::{NativeRing, failed, number_value, status_of};
 use napi::bindgen_prelude::{Env, Unknown};
 use napi_derive::napi;
@@ -11,9 +12,6 @@ use std::time::Duration;
 use uring_core::bufring::RingOptions;
 use uring_core::register::{Napi, NapiTracking, Restrictions};
 use uring_core::registrations::CancelTarget;
-
-/// Longest wait that is told apart from an endless one: about 11 days, in milliseconds.
-const TIMEOUT_MS_MAX: f64 = 1e9;
 
 #[napi(object)]
 pub struct BufferRingShape {

@@ -2,6 +2,7 @@
 //! outlives them. Errors cross as negative errnos; -EBADF says that the half, or the other one, is closed.
 
 use crate::external::{self, Release};
+use crate::limits::milliseconds;
 use crate::setup::{Layout, layout_of};
 use crate::{failed, shared_memory, value};
 use napi::bindgen_prelude::{Either, Env, Unknown};
@@ -13,20 +14,15 @@ use std::ffi::c_void;
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 use uring_core::arenas::NewArena;
 use uring_core::memory::Mapping;
 use uring_core::ring::Ring;
 use uring_core::setup::Config;
 use uring_core::shared_memory::{find, random_token};
-use uring_core::split::{Delivered, Freed, Refused, Split};
+use uring_core::split::{BATCH, Delivered, Freed, Refused, Split};
 
-/// Completions that are taken from the ring at a time, and free indexes that are handed out at a time.
-const BATCH: usize = 512;
 /// Where the completions start in the block; its first word says how many of them JavaScript has read.
 const BATCH_OFFSET: usize = 64;
-/// Longest wait that is told apart from an endless one: about 11 days, in milliseconds.
-const TIMEOUT_MS_MAX: f64 = 1e9;
 
 /// The rings of this process whose submitting half is open, by the token that opens the other half.
 static OPEN: Mutex<BTreeMap<u64, Weak<Split>>> = Mutex::new(BTreeMap::new());
@@ -360,9 +356,7 @@ impl NativeCompletionHalf {
     /// Waits until so many completions can be taken; a negative timeout means none. Answers how many there are.
     #[napi]
     pub fn wait(&self, want: u32, timeout_ms: f64) -> i32 {
-        let limit = (0.0..TIMEOUT_MS_MAX)
-            .contains(&timeout_ms)
-            .then(|| Duration::from_secs_f64(timeout_ms / 1e3));
+        let limit = milliseconds(timeout_ms);
         let env = self.half.env;
         let goes_on = || external::can_run_javascript(env);
         self.half

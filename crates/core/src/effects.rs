@@ -285,12 +285,7 @@ fn end_file_effect(files: &mut FileTable, effect: Effect, list: Option<&mut List
             0
         }
         (Effect::FillAnyPair, Some(List::Descriptors(list))) if success.is_some() => {
-            let handles: Vec<u32> = list
-                .fds
-                .iter()
-                .map(|slot| files.filled_by_kernel(*slot as u32))
-                .collect();
-            list.answer(&handles);
+            list.answer(&filled_by_kernel(files, &list.fds));
             0
         }
         (Effect::Update(first), Some(List::Descriptors(list))) => {
@@ -299,13 +294,18 @@ fn end_file_effect(files: &mut FileTable, effect: Effect, list: Option<&mut List
             0
         }
         (Effect::UpdateAny, Some(List::Descriptors(list))) => {
-            let filled = list.fds.iter().take(count);
-            let handles: Vec<u32> = filled.map(|slot| files.filled_by_kernel(*slot as u32)).collect();
-            list.answer(&handles);
+            let filled = count.min(list.fds.len());
+            list.answer(&filled_by_kernel(files, &list.fds[..filled]));
             0
         }
         _ => 0,
     }
+}
+
+/// Handles of the slots that the kernel chose.
+fn filled_by_kernel(files: &mut FileTable, slots: &[i32]) -> Vec<u32> {
+    let handle = |slot: &i32| files.filled_by_kernel(*slot as u32);
+    slots.iter().map(handle).collect()
 }
 
 fn answer(list: Option<&mut List>, values: &[u32]) {

@@ -20,7 +20,7 @@ pub enum End {
 }
 
 impl End {
-    fn timespec(self) -> Option<Timespec> {
+    pub(crate) fn timespec(self) -> Option<Timespec> {
         let duration = match self {
             End::Never => return None,
             End::After(duration) => duration,
@@ -39,6 +39,26 @@ pub struct Wait {
     pub end: End,
     /// So long all completions are waited for, after that one is enough (6.12).
     pub min_wait: Duration,
+}
+
+/// The system call.
+///
+/// # Safety
+///
+/// What `argument` names lives to the end of the call, and the queue holds nothing that was not checked.
+#[inline]
+pub(crate) unsafe fn io_uring_enter(
+    ring: RawFd,
+    to_submit: u32,
+    min_complete: u32,
+    flags: u32,
+    argument: *const c_void,
+    size: usize,
+) -> io::Result<u32> {
+    let number = libc::SYS_io_uring_enter;
+    // SAFETY: the caller's promise.
+    let result = unsafe { libc::syscall(number, ring, to_submit, min_complete, flags, argument, size) };
+    u32::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
 /// The ring's side of `io_uring_enter`.
@@ -137,9 +157,8 @@ impl Entrance {
         };
         // SAFETY: the argument is null, an offset, or a structure that lives during the call; the queues hold nothing
         // that was not checked.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_io_uring_enter,
+        unsafe {
+            io_uring_enter(
                 number,
                 to_submit,
                 min_complete,
@@ -147,8 +166,7 @@ impl Entrance {
                 argument,
                 size,
             )
-        };
-        u32::try_from(result).map_err(|_| io::Error::last_os_error())
+        }
     }
 
     /// Submits, and runs or waits for what `flags` say, without a limit. Answers how many entries were taken.

@@ -11,7 +11,7 @@ const KIND_SHIFT: u32 = 56;
 const GENERATION_MASK: u32 = 0x00ff_ffff;
 const KIND_OPERATION: u64 = 1;
 const KIND_INTERNAL: u64 = 2;
-/// From another ring, or from nobody's: `Event`. The last, tags of resources, are made in register.rs.
+/// From another ring, or from nobody's: `Event`. The last are tags of resources (register/).
 const KIND_MESSAGE: u64 = 3;
 const KIND_FILE_MESSAGE: u64 = 4;
 const KIND_TAG: u64 = 5;
@@ -89,23 +89,21 @@ pub enum Event {
     Tag(u64),
 }
 
+fn fitting(number: u64, bits: u32) -> Option<u64> {
+    (number >> bits == 0).then_some(number)
+}
+
 impl Event {
     /// The user_data that arrives as this event; nothing for numbers that are too large.
     pub fn user_data(self) -> Option<u64> {
         let (kind, payload) = match self {
-            Event::Message(number) => (
-                KIND_MESSAGE,
-                Some(number).filter(|number| *number >> NUMBER_BITS == 0)?,
-            ),
-            Event::Tag(number) => (
-                KIND_TAG,
-                Some(number).filter(|number| *number >> NUMBER_BITS == 0)?,
-            ),
+            Event::Message(number) => (KIND_MESSAGE, fitting(number, NUMBER_BITS)?),
+            Event::Tag(number) => (KIND_TAG, fitting(number, NUMBER_BITS)?),
             Event::FileMessage(number, slot) => {
                 let slot = slot.map_or(0, |slot| u64::from(slot) + 1);
                 (
                     KIND_FILE_MESSAGE,
-                    Some(slot << 32).filter(|slot| slot >> KIND_SHIFT == 0)? | u64::from(number),
+                    fitting(slot << 32, KIND_SHIFT)? | u64::from(number),
                 )
             }
         };

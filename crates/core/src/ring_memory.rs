@@ -10,14 +10,14 @@ use std::ptr::NonNull;
 /// struct io_rings before its completions, with room to spare: 64 bytes on x86-64 (io_uring/io_uring.c, rings_size).
 const RINGS_HEAD_BYTES: usize = 256;
 
-/// A shared mapping of part of a ring.
-struct Area {
+/// A shared mapping of memory of the kernel's that belongs to a ring.
+pub struct Area {
     start: NonNull<u8>,
     size_bytes: usize,
 }
 
 impl Area {
-    fn new(fd: RawFd, size_bytes: usize, offset: libc::off_t) -> io::Result<Area> {
+    pub fn new(fd: RawFd, size_bytes: usize, offset: libc::off_t) -> io::Result<Area> {
         // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
         let start = unsafe {
             libc::mmap(
@@ -38,11 +38,16 @@ impl Area {
         unsafe { libc::madvise(start.as_ptr().cast(), size_bytes, libc::MADV_DONTFORK) };
         Ok(Area { start, size_bytes })
     }
+
+    pub fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
 }
 
 impl Drop for Area {
     fn drop(&mut self) {
-        // SAFETY: the range that `new` mapped; the queues that point into it go with the `RingMemory` that owns it.
+        // SAFETY: the range that `new` mapped; what points into it goes with its owner. The pages are the kernel's: it
+        // keeps them for as long as it needs them.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.size_bytes) };
     }
 }
@@ -133,11 +138,7 @@ impl RingMemory {
                 sqes,
             } => {
                 let completions = completions.as_ref().unwrap_or(rings);
-                [
-                    rings.start.as_ptr(),
-                    completions.start.as_ptr(),
-                    sqes.start.as_ptr(),
-                ]
+                [rings.start(), completions.start(), sqes.start()]
             }
             Kind::Own(memory) => [memory.rings.start(), memory.rings.start(), memory.sqes.start()],
         }

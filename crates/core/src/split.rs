@@ -9,12 +9,13 @@
 //! - An index is free for the submitting thread when the other has taken its last completion, not before: until then
 //!   the number that came with the operation stands under it.
 
+use crate::enter::{End, io_uring_enter};
 use crate::inflight::{IN_FLIGHT_MAX, INTERNAL};
 use crate::memory::Mapping;
 use crate::ring::{Ring, is_busy};
 use crate::setup::Config;
 use crate::shared::{CompletionRecord, EXTRA_IS_EVENT};
-use crate::uapi::{self, GetEventsArg, Timespec};
+use crate::uapi::{self, GetEventsArg};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
@@ -22,6 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// Completions that the binding takes at a time, and free indexes that it hands out at a time.
+pub const BATCH: usize = 512;
 /// How long one wait in the kernel lasts: the end of an environment cannot interrupt it.
 const WAIT_SLICE: Duration = Duration::from_millis(100);
 /// The same while everything is being cancelled.
@@ -357,10 +360,7 @@ fn closed() -> io::Error {
 /// Waits for completions without submitting anything, whatever stands in the submission queue: it is the other
 /// thread's. Ends early for signals, and where trying again is all that can be done.
 fn enter(fd: RawFd, want: u32, limit: Duration) -> io::Result<()> {
-    let timespec = Timespec {
-        sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-        nsec: i64::from(limit.subsec_nanos()),
-    };
+    let timespec = End::After(limit).timespec().unwrap_or_default();
     let argument = GetEventsArg {
         ts: &raw const timespec as u64,
         ..GetEventsArg::default()
@@ -368,24 +368,24 @@ fn enter(fd: RawFd, want: u32, limit: Duration) -> io::Result<()> {
     // SAFETY: the structures live to the end of the call, and it submits nothing. The descriptor is the ring's: it is
     // closed after this thread has closed its half.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_io_uring_enter,
+        io_uring_enter(
             fd,
             0,
             want,
             uapi::ENTER_GETEVENTS | uapi::ENTER_EXT_ARG,
-            &raw const argument,
+            (&raw const argument).cast(),
             size_of::<GetEventsArg>(),
         )
     };
-    if result >= 0 {
-        return Ok(());
+    let is_expected = |error: &io::Error| {
+        error.kind() == io::ErrorKind::Interrupted
+            || error.raw_os_error() == Some(libc::ETIME)
+            || is_busy(error)
+    };
+    match result {
+        Err(error) if !is_expected(&error) => Err(error),
+        _ => Ok(()),
     }
-    let error = io::Error::last_os_error();
-    let is_expected = error.kind() == io::ErrorKind::Interrupted
-        || error.raw_os_error() == Some(libc::ETIME)
-        || is_busy(&error);
-    if is_expected { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]

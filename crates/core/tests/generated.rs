@@ -11,6 +11,7 @@ use uring_core::shared::{
     EXTRA_IS_EVENT, EXTRA_IS_FILE_EVENT, EXTRA_IS_LOCAL, EXTRA_IS_TAG_EVENT, LARGE_COMPLETION_WORDS,
     RECORD_WORDS, RECYCLE_CAPACITY, WORDS,
 };
+use uring_core::split::BATCH;
 use uring_core::uapi::SETUP_FLAGS;
 
 const HEAD: &str = "// Written by crates/core/tests/generated.rs from the Rust tables; do not edit.\n\n";
@@ -82,6 +83,8 @@ fn abi_module() -> String {
     )
     .unwrap();
     writeln!(out, "export const RECYCLE_CAPACITY = {RECYCLE_CAPACITY};").unwrap();
+    out.push_str("/** As many free indexes as one call of a submitting half hands out. */\n");
+    writeln!(out, "export const FREED_BATCH = {BATCH};").unwrap();
     out.push_str("/** Bit of a completion record's fourth word: Rust made it, with the reason in the low 16 bits. */\n");
     writeln!(out, "export const EXTRA_IS_LOCAL = {EXTRA_IS_LOCAL};").unwrap();
     writeln!(out, "export const EXTRA_LOW_MASK = 0xffff;").unwrap();
