@@ -165,6 +165,28 @@ test('DRAIN: an operation starts when everything before it has completed', async
   });
 });
 
+test('what is submitted after something long behind a DRAIN completes when that ends, at the latest', async (t) => {
+  const pipe = fifo(t);
+  await withRing({}, (ring) => {
+    const long = read(pipe, ring.alloc(8));
+    ring.prep(timeout(1), 'before');
+    ring.prep(nop(), 'drained', SqeFlags.DRAIN);
+    ring.prep(long, 'long');
+    ring.submitAndWait(2);
+    ring.prep(nop(), 'later');
+    ring.submit();
+    ring.registrar.syncCancel(long);
+    waitFor(ring, 4);
+    const codes = reap(ring).map(({ userData, error }) => [userData, error?.code ?? 'done']);
+    t.deepEqual(Object.fromEntries(codes), {
+      before: 'done',
+      drained: 'done',
+      long: 'ECANCELED',
+      later: 'done',
+    });
+  });
+});
+
 test('ASYNC: an operation runs on a worker thread and answers the same', async (t) => {
   const { fd } = file(t, pattern(4096));
   await withRing({}, async (ring) => {

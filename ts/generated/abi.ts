@@ -31,7 +31,7 @@ export const Reject = {
   couldBeAddress: 13,
   needsLargeEntry: 14,
   registered: 15,
-  behindDrain: 16,
+  afterDrain: 16,
 } as const;
 
 /** Setup flags of a ring (`IORING_SETUP_*`). */

@@ -48,12 +48,12 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
         name,
         'needs a free slot of ours: see ring.registrar.registerFiles()',
       );
-    case Reject.behindDrain:
+    case Reject.afterDrain:
       return refusal(
-        'ERR_URING_BEHIND_DRAIN',
+        'ERR_URING_AFTER_DRAIN',
         name,
-        'a zero-copy send that drains, or waits behind an operation that does, never starts: ' +
-          'wait until what drains has completed, or send without zero copy',
+        'a zero-copy send that drains, or comes after an operation that did, may never start: ' +
+          'send without zero copy, or use a ring without DRAIN for it',
       );
     case Reject.registered:
       return refusal(

@@ -221,7 +221,6 @@ impl Tables {
 
     #[inline]
     fn release(&mut self, held: Held) {
-        self.drains -= u32::from(held.drains);
         for pin in held.pins {
             if pin != NO_ARENA {
                 self.arenas.unpin(pin);

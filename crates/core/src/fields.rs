@@ -62,10 +62,10 @@ impl Tables {
         if spec.large && self.entries != Entries::Large {
             return Err(Reject::NeedsLargeEntry);
         }
-        // The kernel counts the request of the notification, which it makes before the send starts, among those that the
-        // drain waits for (io_uring/net.c, io_send_zc_prep): neither starts, and nothing cancels them (docs/measured.md).
-        if spec.notifies && (self.drains > 0 || flags & SQE_DRAIN != 0) {
-            return Err(Reject::BehindDrain);
+        // While the kernel defers, a send waits for the request of its own notification, which is made before the send
+        // starts (io_uring/net.c, io_send_zc_prep): it never starts, and nothing cancels it (docs/measured.md).
+        if spec.notifies && (self.has_drained || flags & SQE_DRAIN != 0) {
+            return Err(Reject::AfterDrain);
         }
         if spec.check.is_some_and(|check| !check(record)) {
             return Err(Reject::BadField);

@@ -36,8 +36,6 @@ pub struct Entry {
     pub holds: bool,
     /// One completion may cover several of the group's buffers.
     pub bundles: bool,
-    /// It has IOSQE_IO_DRAIN, or came after one that has.
-    pub drains: bool,
     /// Provided-buffer group the operation takes buffers from.
     pub group: u16,
     /// Arenas named by `addr`, `off` and `addr3`; those that lists name are in `lists`.
@@ -132,7 +130,6 @@ impl Entry {
             in_use: false,
             holds: false,
             bundles: false,
-            drains: false,
             group: NO_GROUP,
             pins: [NO_ARENA; 3],
             generation: 0,
@@ -242,7 +239,6 @@ impl InFlight {
             return None;
         }
         let held = Held {
-            drains: entry.drains,
             pins: entry.pins,
             group: entry.group,
             lists: entry.lists.take(),
@@ -251,14 +247,12 @@ impl InFlight {
         entry.pins = [NO_ARENA; 3];
         entry.group = NO_GROUP;
         entry.bundles = false;
-        entry.drains = false;
         entry.effect = Effect::None;
         Some(held)
     }
 }
 
 pub struct Held {
-    pub drains: bool,
     pub pins: [u16; 3],
     pub group: u16,
     pub lists: Option<Box<Lists>>,

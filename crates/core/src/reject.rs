@@ -34,8 +34,8 @@ pub enum Reject {
     NeedsLargeEntry = 14,
     /// The advice would take pages away that the kernel has registered.
     Registered = 15,
-    /// A zero-copy send behind an operation that drains: on 6.18 neither would ever start.
-    BehindDrain = 16,
+    /// A zero-copy send that drains, or comes after an operation that did: on 6.18 it might never start.
+    AfterDrain = 16,
 }
 
 pub const REJECTS: [(&str, Reject); 16] = [
@@ -54,5 +54,5 @@ pub const REJECTS: [(&str, Reject); 16] = [
     ("couldBeAddress", Reject::CouldBeAddress),
     ("needsLargeEntry", Reject::NeedsLargeEntry),
     ("registered", Reject::Registered),
-    ("behindDrain", Reject::BehindDrain),
+    ("afterDrain", Reject::AfterDrain),
 ];

@@ -38,9 +38,9 @@ pub struct Tables {
     pub groups: BufferGroups,
     pub legacy: LegacyGroups,
     pub in_flight: InFlight,
-    /// Operations in flight with IOSQE_IO_DRAIN, and those that came after one while it was there: the kernel defers
-    /// them all, in order.
-    pub drains: u32,
+    /// An operation with IOSQE_IO_DRAIN was admitted. The kernel goes on deferring until an operation without it finds
+    /// nothing else in flight (io_uring/io_uring.c, io_drain_req), and does not tell.
+    pub has_drained: bool,
     /// The two ends of pipes, by the index of their operation, until the completion stands in the block (unread.rs).
     pub pipes: HashMap<u32, [i32; 2]>,
     pub entries: Entries,
@@ -130,7 +130,7 @@ impl Tables {
         let spec = row.form(record).ok_or(Reject::BadField)?;
         let flags = record[0] >> 8 & 0xff;
         check_bits(spec, record, flags)?;
-        if !(std::ptr::eq(row, spec) && row.names_nothing()) || flags & SQE_DRAIN != 0 || self.drains != 0 {
+        if !(std::ptr::eq(row, spec) && row.names_nothing()) || flags & SQE_DRAIN != 0 {
             return match self.relocate_transfer(row, spec, record, flags) {
                 Some(relocated) => Ok(relocated),
                 None => self.relocate_names(spec, record, flags, supported),
@@ -166,7 +166,6 @@ impl Tables {
         let is_ordinary = row.is_transfer()
             && spec.addr == Wide::Memory(Size::Len)
             && flags & (SQE_BUFFER_SELECT | SQE_FIXED_FILE | SQE_DRAIN) == 0
-            && self.drains == 0
             && (off == 0 || spec.off == Wide::Scalar)
             && u64::from(record[11]) | wide(record, ADDR3) == 0;
         if !is_ordinary {
@@ -263,11 +262,10 @@ impl Tables {
             entry.pins = pins;
             entry.group = group;
             entry.bundles = bundles;
-            entry.drains = record[0] >> 8 & SQE_DRAIN != 0 || self.drains > 0;
-            self.drains += u32::from(entry.drains);
             entry.effect = effect;
             entry.lists = lists;
         }
+        self.has_drained |= record[0] >> 8 & SQE_DRAIN != 0;
         Ok((user_data, effect))
     }
 

@@ -120,7 +120,7 @@ fn admit_chain(
     (first, length): (u32, u32),
     admitted: &mut Vec<Sqe>,
 ) -> Option<(u32, Reject)> {
-    let before = admitted.len();
+    let (before, had_drained) = (admitted.len(), tables.has_drained);
     let mut zero_copy = false;
     for ahead in 0..length {
         let record = shared.record(first + ahead);
@@ -128,7 +128,7 @@ fn admit_chain(
         zero_copy |= ops::spec(record[0] as u8).is_some_and(|spec| spec.notifies);
         // One link that drains makes the whole chain wait (io_uring/io_uring.c, io_init_req).
         let relocated = if drains && zero_copy {
-            Err(Reject::BehindDrain)
+            Err(Reject::AfterDrain)
         } else {
             tables.relocate(&record, supported)
         };
@@ -138,6 +138,7 @@ fn admit_chain(
                 for lanes in admitted.drain(before..) {
                     tables.retract(lanes[USER_DATA_LANE]);
                 }
+                tables.has_drained = had_drained;
                 return Some((ahead, reject));
             }
         }

@@ -344,24 +344,21 @@ fn an_event_that_makes_no_sense_is_nobodys() {
 }
 
 #[test]
-fn a_zero_copy_send_is_refused_while_an_operation_in_flight_drains_and_when_it_drains_itself() {
-    let mut fixture = Fixture::new();
-    let mut drained = good(&fixture, "nop");
-    drained[HEAD] |= SQE_DRAIN << 8;
+fn a_zero_copy_send_that_drains_or_comes_after_an_operation_that_drained_is_refused() {
     for name in ["sendZc", "sendmsgZc"] {
+        let mut fixture = Fixture::new();
         let send = good(&fixture, name);
         let mut draining = send;
         draining[HEAD] |= SQE_DRAIN << 8;
-        assert_eq!(fixture.admit(&draining).err(), Some(Reject::BehindDrain));
+        assert_eq!(fixture.admit(&draining).err(), Some(Reject::AfterDrain));
+        let words = fixture.admit(&send).unwrap();
+        fixture.tables.retract(user_data(&words));
+        let mut drained = good(&fixture, "nop");
+        drained[HEAD] |= SQE_DRAIN << 8;
         let words = fixture.admit(&drained).unwrap();
-        let mut behind = send;
-        behind[INDEX] += 1;
-        assert_eq!(fixture.admit(&behind).err(), Some(Reject::BehindDrain));
+        assert_eq!(fixture.admit(&send).err(), Some(Reject::AfterDrain));
+        // The kernel may go on deferring when it has completed.
         fixture.tables.complete(user_data(&words), 0, 0);
-        let words = fixture.admit(&behind).unwrap();
-        fixture.tables.retract(user_data(&words));
-        let words = fixture.admit(&drained).unwrap();
-        fixture.tables.retract(user_data(&words));
-        assert_eq!(fixture.tables.drains, 0);
+        assert_eq!(fixture.admit(&send).err(), Some(Reject::AfterDrain));
     }
 }
