@@ -172,7 +172,8 @@ for (const form of FORMS.filter((form) => form !== 'manual')) {
       const full = {
         instanceOf: UringError,
         code: 'ERR_URING_QUEUE_FULL',
-        message: /^65536 operations are waiting already: start fewer at a time, or use a larger ring$/,
+        message:
+          /^65536 operations are waiting already: start fewer at a time, or open the ring with a larger/,
       };
       if (form === 'promise') await t.throwsAsync(ring.exec(nop()), full);
       else t.throws(() => ring.start(nop(), () => t.fail('was refused')), full);

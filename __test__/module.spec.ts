@@ -10,11 +10,13 @@ import { sourceDocs } from './_source-docs.ts';
 
 const EXPORTS = [
   'AT_FDCWD',
+  'AbortError',
   'BigIntStats',
   'BufferGroup',
   'BufferLease',
   'BufferRing',
   'CURRENT_POSITION',
+  'ChainError',
   'Completion',
   'CompletionHalf',
   'CqeFlags',

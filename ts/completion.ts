@@ -35,6 +35,8 @@ export abstract class FlaggedCompletion {
 export class Completion extends FlaggedCompletion {
   /** What was given when the operation was prepared or started. */
   userData: unknown = undefined;
+  /** The number that was given when the operation was started; 0 otherwise. */
+  msg = 0;
   /** The kernel's result: a count, a descriptor, 0, or a negative errno. */
   res = 0;
   override flags = 0;

@@ -42,6 +42,50 @@ export class UringError extends Error {
   }
 }
 
+/**
+ * An operation was stopped by its signal, as in Node's own functions: `code` is `ABORT_ERR`, `cause` the signal's reason.
+ *
+ * @example
+ * ```ts
+ * import { AbortError, Ring, timeout } from 'uring';
+ *
+ * await using ring = new Ring();
+ * const error = await ring.exec(timeout(3_600_000), { signal: AbortSignal.timeout(5) }).catch((error) => error);
+ * console.log(error instanceof AbortError);
+ * ```
+ */
+export class AbortError extends Error {
+  override readonly name = 'AbortError';
+  readonly code = 'ABORT_ERR';
+  /**
+   * What it had done all the same, such as bytes transferred, or what became of each link of a chain; undefined if
+   * nothing. Descriptors and buffers are not among it: they were given back.
+   */
+  readonly result: unknown;
+
+  constructor(reason: unknown, result?: unknown) {
+    super('The operation was aborted', { cause: reason });
+    this.result = result;
+  }
+}
+
+/** @internal An operation was not through in time. */
+export function timeoutError(cause: UringError): UringError {
+  const { syscall = 'io_uring_enter', path, dest } = cause;
+  const details = {
+    errno: -constants.errno.ETIME,
+    syscall,
+    ...(path === undefined ? {} : { path }),
+    ...(dest === undefined ? {} : { dest }),
+  };
+  const error = new UringError(
+    'ERR_URING_TIMEOUT',
+    `${syscall} was not through within timeoutMs, and was stopped`,
+    details,
+  );
+  return Object.assign(error, { cause });
+}
+
 /** What libuv's table of errors lacks and io_uring answers (errno(3)). */
 const MORE_ERRNOS: ReadonlyMap<number, readonly [name: string, message: string]> = new Map([
   [constants.errno.ETIME, ['ETIME', 'timer expired']],

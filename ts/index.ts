@@ -12,6 +12,7 @@ export type {
 } from './address.ts';
 export { BufferGroup, type BufferGroupOptions } from './buffer-group.ts';
 export { BufferLease, BufferRing, type BufferRingOptions, type BufferRingStatus } from './buffer-ring.ts';
+export { ChainError, type ChainResults, type LinkResult, type ResultOf } from './chain.ts';
 export { Completion } from './completion.ts';
 export { CompletionHalf, SplitCompletion, type SplitWaitOptions } from './completion-half.ts';
 export type { CompletionQueue } from './completion-queue.ts';
@@ -23,7 +24,8 @@ export type {
   ReceivedControlMessage,
 } from './control.ts';
 export { ReceivedDescriptors } from './descriptors.ts';
-export { UringError } from './errors.ts';
+export { AbortError, UringError } from './errors.ts';
+export type { ChainOptions, ExecOptions } from './exec-options.ts';
 export { FileTable, type FileTableOptions, FixedFile, type SetFileOptions } from './files.ts';
 export { CqeFlags, SqeFlags } from './flags.ts';
 export { Op } from './generated/ops.ts';
@@ -235,7 +237,7 @@ export type { MultishotStream } from './runtime/multishot.ts';
 export type { SetupFlagOptions } from './setup-flags.ts';
 export { BigIntStats, Stats, StatxAttributes, type StatxFields, StatxMask } from './stats.ts';
 export { type SplitOptions, SubmissionHalf } from './submission-half.ts';
-export type { ChainOptions, SubmissionQueue } from './submission-queue.ts';
+export type { PrepChainOptions, SubmissionQueue } from './submission-queue.ts';
 export type { Time } from './timespec.ts';
 export { CURRENT_POSITION } from './validate.ts';
 export type { WaitOptions } from './wait-options.ts';

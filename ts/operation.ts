@@ -4,6 +4,7 @@ import { SQE_FLAGS_ALLOWED, SqeFlags } from './flags.ts';
 import { opInfo } from './generated/ops.ts';
 import type { StagedBlock } from './memory/staging.ts';
 import type { ProvidedBuffers } from './provided-buffers.ts';
+import type { Slot } from './runtime/slots.ts';
 import { checkInteger, checkOptions } from './validate.ts';
 
 /** A file descriptor, or a registered file wherever a descriptor is taken. */
@@ -205,8 +206,11 @@ export function foreignRing(): UringError {
   return new UringError('ERR_URING_FOREIGN_RING', message);
 }
 
-/** What an `asyncCancel` looks for. */
-export type CancelTarget = { readonly operation: AnyOperation } | { readonly userData: unknown };
+/** What an `asyncCancel` looks for: an operation, user data, or one run of an operation. */
+export type CancelTarget =
+  | { readonly operation: AnyOperation }
+  | { readonly userData: unknown }
+  | { readonly slot: Slot; readonly sequence: number };
 
 /** An operation of whatever result and kind. */
 // biome-ignore lint/suspicious/noExplicitAny: results are invariant, so "any operation" has no other name

@@ -1,30 +1,31 @@
 import { constants } from 'node:os';
 import { BufferGroup, type BufferGroupOptions } from './buffer-group.ts';
+import type { ChainResults } from './chain.ts';
 import type { Completion } from './completion.ts';
 import { CompletionQueue } from './completion-queue.ts';
-import { invalidType, invalidValue, systemError, UringError } from './errors.ts';
-import { FEATURES, SqeFlags } from './flags.ts';
+import { invalidValue, systemError, UringError } from './errors.ts';
+import { type ChainOptions, checkSignal, type ExecOptions } from './exec-options.ts';
+import { FEATURES } from './flags.ts';
 import { Op, opInfo } from './generated/ops.ts';
 import { Allocator } from './memory/allocator.ts';
 import { SharedMemory } from './memory/shared-memory.ts';
-import { type AnyOperation, Operation } from './operation.ts';
+import type { AnyOperation, Operation } from './operation.ts';
 import type { NativeRing } from './platform/native.ts';
 import type { ProvidedBuffers } from './provided-buffers.ts';
 import { Registrar } from './registrar.ts';
 import { openRing, type RingOptions } from './ring-options.ts';
 import { namedStats, type RingStats } from './ring-stats.ts';
-import { Attached } from './runtime/attached.ts';
-import { discard, isDatagram } from './runtime/disposal.ts';
-import { type CompletionCallback, Engine, type Handler } from './runtime/engine.ts';
+import { Attached, WAITING_MAX } from './runtime/attached.ts';
+import { type CompletionCallback, Engine } from './runtime/engine.ts';
 import type { RingEvent } from './runtime/events.ts';
 import { CANCEL_AGAIN_MS, forgotten } from './runtime/forgotten.ts';
-import { MultishotStream, type StreamOwner } from './runtime/multishot.ts';
-import { PromiseSettler } from './runtime/promise.ts';
+import type { MultishotStream } from './runtime/multishot.ts';
 import { Receiver } from './runtime/receiver.ts';
-import { closedError, notOnce } from './runtime/rejects.ts';
+import { closedError } from './runtime/rejects.ts';
 import { disabledError, RingState } from './runtime/ring-state.ts';
-import { type ChainOptions, type HalfOwner, SubmissionQueue } from './submission-queue.ts';
-import { checkFunction, checkInteger } from './validate.ts';
+import { Runner, type RunnerOwner } from './runtime/runner.ts';
+import { type HalfOwner, type PrepChainOptions, SubmissionQueue } from './submission-queue.ts';
+import { checkFunction, checkInteger, checkOptions } from './validate.ts';
 import type { WaitOptions } from './wait-options.ts';
 
 const ECANCELED = constants.errno.ECANCELED;
@@ -60,7 +61,7 @@ export class Ring {
   readonly #attached: Attached;
   readonly #receiver: Receiver;
   readonly #allocator: Allocator;
-  readonly #streamOwner: StreamOwner;
+  readonly #runner: Runner;
   readonly #bufferGroups = new Set<ProvidedBuffers>();
   #closing: Promise<void> | undefined;
   #closed = false;
@@ -83,13 +84,10 @@ export class Ring {
     this.#engine = new Engine(this, this.#native, layout);
     this.#state = new RingState(this.#native, this.#engine);
     this.#allocator = new Allocator(this.#native, this);
-    this.#attached = new Attached(this.#engine, () => this.#onClosed());
+    const waitingMax = options.waitingMax ?? WAITING_MAX;
+    this.#attached = new Attached(this.#engine, waitingMax, () => this.#onClosed());
     this.#receiver = new Receiver(this.#engine, this.#attached);
-    this.#streamOwner = {
-      start: (operation, handler, userData) => this.#start(operation, handler, userData),
-      discard: (operation, result) => this.#discard(operation, result),
-      isDatagram: (operation) => isDatagram(this.#native, operation),
-    };
+    this.#runner = new Runner(this.#runnerOwner(options.asyncContext ?? true));
     const owner = this.#halfOwner();
     this.sq = new SubmissionQueue(this.#engine, owner);
     this.cq = new CompletionQueue(this.#engine, owner);
@@ -100,6 +98,23 @@ export class Ring {
       nativeOf: (ring) => (ring instanceof Ring ? ring.#native : undefined),
     });
     forgotten.register(this, this.#native, this);
+  }
+
+  #runnerOwner(keepsContext: boolean): RunnerOwner {
+    const is = { closing: (): boolean => this.closed, gone: (): boolean => this.#closed };
+    return {
+      native: this.#native,
+      engine: this.#engine,
+      attached: this.#attached,
+      state: this.#state,
+      keepsContext,
+      get isClosing(): boolean {
+        return is.closing();
+      },
+      get isGone(): boolean {
+        return is.gone();
+      },
+    };
   }
 
   #halfOwner(): HalfOwner {
@@ -241,7 +256,7 @@ export class Ring {
     return this.sq.prep(operation, userData, flags);
   }
   /** Prepares operations that run one after the other; see {@link SubmissionQueue.prepChain}. */
-  prepChain(operations: readonly AnyOperation[], options: ChainOptions = {}): boolean {
+  prepChain(operations: readonly AnyOperation[], options: PrepChainOptions = {}): boolean {
     return this.sq.prepChain(operations, options);
   }
   /** Gives what is prepared to the kernel; see {@link SubmissionQueue.submit}. */
@@ -287,48 +302,80 @@ export class Ring {
    * Runs an operation and promises its result: bytes, a descriptor, stats. Operations of one turn of the event loop
    * are submitted together at its end.
    *
-   * @returns rejects with the kernel's error, or with what is wrong with the operation
+   * @returns rejects with the kernel's error, or with what is wrong with the operation; with {@link AbortError} or
+   * `ERR_URING_TIMEOUT` when it was stopped. The promise settles when the kernel has let go of the memory. A result that
+   * comes although the signal was aborted is not lost: a descriptor is closed, anything else is the error's `result`
+   * @example
+   * ```ts
+   * import { Ring, timeout } from 'uring';
+   *
+   * await using ring = new Ring();
+   * const late = ring.exec(timeout(3_600_000), { timeoutMs: 5 });
+   * console.log(await late.catch((error) => error.code)); // ERR_URING_TIMEOUT
+   * ```
    */
-  exec<T>(operation: Operation<T, 'single'>): Promise<T> {
-    const settler = new PromiseSettler();
-    try {
-      if (operation?.isMultishot === true) throw notOnce();
-      this.#start(operation, settler, undefined);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    return settler.promise as Promise<T>;
+  exec<T>(operation: Operation<T, 'single'>, options?: ExecOptions): Promise<T> {
+    return this.#runner.exec(operation, options) as Promise<T>;
   }
 
   /**
-   * Runs an operation and calls back with its result, for multishot operations as often as there is one. Nothing is
-   * allocated for it; the completion is reused. The callback may start more.
+   * Runs operations one after the other, without coming back to JavaScript in between, and promises the results of all.
+   * When one fails (a short read or write too), those after it do not run, unless the links are `hard`.
+   *
+   * @param options `timeoutMs` is for the whole chain
+   * @returns rejects with a {@link ChainError}, which says which one failed and what became of each
+   * @throws `ERR_OUT_OF_RANGE` for a chain that is longer than the queue
+   * @example
+   * ```ts
+   * import { openSync } from 'node:fs';
+   * import { Ring, fsync, write } from 'uring';
+   *
+   * await using ring = new Ring();
+   * const fd = openSync('/tmp/journal', 'a');
+   * const [bytes] = await ring.chain([write(fd, Buffer.from('entry')), fsync(fd, { dataOnly: true })]);
+   * ```
+   */
+  chain<const L extends readonly AnyOperation[]>(
+    operations: L,
+    options: ChainOptions = {},
+  ): Promise<ChainResults<L>> {
+    return this.#runner.chain(operations, options);
+  }
+
+  /**
+   * Runs an operation and calls back with its result, for multishot operations as often as there is one. The completion
+   * is reused. The callback may start more; it runs in the asynchronous context of whoever started the operation.
    *
    * @param callback gets (error, result, completion)
    * @param userData comes back in the completion
+   * @param msg a number that comes back in the completion too, such as the state of a state machine
    * @throws `ERR_URING_CLOSED`, `ERR_URING_QUEUE_FULL`, and errors that say what is wrong with the operation
    */
   start<T>(
     operation: Operation<T, 'single' | 'multishot'>,
     callback: CompletionCallback<T>,
     userData?: unknown,
+    msg = 0,
   ): void {
-    checkFunction('callback', callback);
-    this.#start(operation, callback as CompletionCallback<unknown>, userData);
+    this.#runner.start(operation, callback as CompletionCallback<unknown>, userData, msg);
   }
 
   /**
    * Runs a multishot operation as an async iterator. Leaving the loop stops it, and gives up what was not taken.
    *
    * A consumer that is slow makes it pause; a buffer ring whose buffers are all lent makes it wait for one.
+   *
+   * @param options with `signal`, which ends it with an {@link AbortError}
    */
-  multishot<T>(operation: Operation<T, 'multishot'>): MultishotStream<Exclude<T, null>> {
+  multishot<T>(
+    operation: Operation<T, 'multishot'>,
+    options: { signal?: AbortSignal } = {},
+  ): MultishotStream<Exclude<T, null>> {
     this.assertOpen();
-    if (!(operation instanceof Operation) || !operation.isMultishot) {
-      throw invalidType('operation', 'a multishot operation', operation);
-    }
+    checkOptions('options', options);
+    checkSignal('options.signal', options.signal);
     // A null result is the end of the data, which the stream turns into its own end.
-    return new MultishotStream(this.#streamOwner, operation as Operation<Exclude<T, null>, 'multishot'>);
+    return this.#runner.multishot(operation as Operation<Exclude<T, null>, 'multishot'>, options.signal);
   }
 
   /**
@@ -342,24 +389,6 @@ export class Ring {
     this.assertOpen();
     checkFunction('listener', listener);
     return this.#receiver.listen(listener);
-  }
-
-  #start(operation: AnyOperation, handler: Handler, userData: unknown): void {
-    if (this.#closing !== undefined) throw closedError();
-    if (this.#state.isDisabled) throw disabledError();
-    if (!(operation instanceof Operation))
-      throw invalidType('operation', 'an operation, such as read(...)', operation);
-    if (operation.hasFlags(SqeFlags.LINK | SqeFlags.HARDLINK)) {
-      // Whatever is started meanwhile, or a full queue, would come between the links.
-      throw invalidValue('operation', 'is linked to the next one: prepare chains by hand, with prepChain');
-    }
-    if (operation.opcode === Op.linkTimeout)
-      throw invalidValue('operation', 'limits the one before it: prepare both by hand, with prepChain');
-    this.#attached.start(operation, handler, userData);
-  }
-
-  #discard(operation: AnyOperation, result: unknown): void {
-    discard(this.#closed ? undefined : this.#native, operation, result);
   }
 
   // Memory.
@@ -448,7 +477,7 @@ export class Ring {
     this.#closed = true;
     for (const completion of this.#engine.unread) {
       if (completion.ok && completion.operation !== undefined)
-        this.#discard(completion.operation, completion.result);
+        this.#runner.discard(completion.operation, completion.result);
     }
     this.#engine.unread.length = 0;
   }

@@ -6,7 +6,7 @@ import type { Engine } from './runtime/engine.ts';
 import { checkOptions, isSet } from './validate.ts';
 
 /** How the operations of a chain are linked, and what their completions carry. */
-export interface ChainOptions {
+export interface PrepChainOptions {
   /** Each starts whatever becomes of the one before it (`HARDLINK`). Default false (`LINK`). */
   hard?: boolean;
   /** One for each operation. */
@@ -94,7 +94,7 @@ export class SubmissionQueue {
    *
    * @throws `ERR_OUT_OF_RANGE` for a chain that is longer than the queue
    */
-  prepChain(operations: readonly AnyOperation[], options: ChainOptions = {}): boolean {
+  prepChain(operations: readonly AnyOperation[], options: PrepChainOptions = {}): boolean {
     if (!Array.isArray(operations)) throw invalidType('operations', 'an array of operations', operations);
     checkOptions('options', options);
     const { userData } = options;

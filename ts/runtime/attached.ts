@@ -4,18 +4,14 @@ import { systemError, UringError } from '../errors.ts';
 import { Word } from '../generated/abi.ts';
 import type { AnyOperation } from '../operation.ts';
 import { isUrgent, means, meansMany } from './cancel.ts';
-import type { Engine, Handler } from './engine.ts';
+import { call, type Engine, type Handler } from './engine.ts';
+import { Link, type Pending } from './link.ts';
+import { Waiting } from './waiting.ts';
 
-/** Operations that may wait for room at a time; one more is an error. */
-export const PENDING_MAX = 1 << 16;
+/** Operations that may wait for room at a time, where the ring's options do not say; one more is an error. */
+export const WAITING_MAX: number = 1 << 16;
 
 const ECANCELED = constants.errno.ECANCELED;
-
-interface Pending {
-  readonly operation: AnyOperation;
-  readonly handler: Handler;
-  readonly userData: unknown;
-}
 
 /**
  * A ring on the event loop: what is started in one turn is submitted at its end, together. What finds no room waits
@@ -23,22 +19,22 @@ interface Pending {
  */
 export class Attached {
   readonly #engine: Engine;
+  readonly #waitingMax: number;
+  readonly #waiting = new Waiting();
   #attached = false;
-  #pending: Pending[] = [];
-  /** Place of the first one that still waits. */
-  #first = 0;
   #broken: UringError | undefined;
   readonly #onClosed: () => void;
   /** Held here because Rust holds it weakly while nothing is in flight, so that a forgotten ring can be collected. */
-  readonly #onDeliver: (fatal: number) => void = (fatal) => this.#deliver(fatal);
+  readonly #onDeliver: (fatal: number) => void = (fatal) => this.deliver(fatal);
 
-  constructor(engine: Engine, onClosed: () => void) {
+  constructor(engine: Engine, waitingMax: number, onClosed: () => void) {
     this.#engine = engine;
+    this.#waitingMax = waitingMax;
     this.#onClosed = onClosed;
   }
 
   get waiting(): number {
-    return this.#pending.length - this.#first;
+    return this.#waiting.count;
   }
 
   /** Ties the ring to the event loop, once. */
@@ -55,23 +51,53 @@ export class Attached {
   }
 
   /** Starts an operation now, or as soon as there is room. */
-  start(operation: AnyOperation, handler: Handler, userData: unknown): void {
+  start(operation: AnyOperation, handler: Handler, userData: unknown, msg = 0): void {
     if (this.#broken !== undefined) throw this.#broken;
     const engine = this.#engine;
     if (!this.#attached) this.attach();
     const urgent = isUrgent(operation);
-    const cancelled = urgent && this.waiting > 0 ? this.#cancelWaiting(operation) : [];
-    if (cancelled.length > 0 && !meansMany(operation)) {
-      settle({ operation, handler, userData }, null, 0);
+    const cancelled = urgent && this.waiting > 0 ? this.#cancelWaiting(operation) : 0;
+    if (cancelled > 0 && !meansMany(operation)) {
+      settle(new Link(operation, handler, userData, msg), null, 0);
       return;
     }
-    if (cancelled.length > 0) handler = adding(handler, cancelled.length);
-    const isLater = !urgent && (this.waiting > 0 || engine.slots.live >= this.#engine.layout.cqEntries);
+    if (cancelled > 0) handler = adding(handler, cancelled);
+    const isLater = !urgent && (this.waiting > 0 || engine.slots.live >= engine.layout.cqEntries);
     // It would become a part of a chain that is being prepared by hand.
     const mustWait = isLater || engine.hasOpenChain;
-    if (mustWait || !this.#prep(operation, handler, userData))
-      this.#wait({ operation, handler, userData }, urgent);
+    if (mustWait || !this.#prep(operation, handler, userData)) {
+      const link = new Link(operation, handler, userData, msg);
+      if (urgent) this.#waiting.unshift(link);
+      else this.#waiting.push([link], this.#waitingMax);
+      this.#announce();
+    } else if (msg !== 0) {
+      engine.latest.msg = msg;
+    }
     this.wake();
+  }
+
+  /** Starts operations that are linked to each other; answers what waits, if they have to. */
+  startTogether(links: readonly Link[]): Pending | undefined {
+    if (this.#broken !== undefined) throw this.#broken;
+    const engine = this.#engine;
+    if (!this.#attached) this.attach();
+    const mustWait = this.waiting > 0 || this.#isAtLimit(links) || engine.hasOpenChain;
+    let pending: Pending | undefined;
+    if (mustWait || !this.#prepTogether(links)) {
+      pending = this.#waiting.push(links, this.#waitingMax);
+      this.#announce();
+    }
+    this.wake();
+    return pending;
+  }
+
+  /** Settles what still waits; answers whether it did. */
+  drop(pending: Pending, error: UringError): boolean {
+    if (pending.isGone) return false;
+    this.#waiting.drop(pending);
+    this.#announce();
+    for (const link of pending.links) settle(link, error, error.errno ?? 0);
+    return true;
   }
 
   /** Keeps the process alive, until a turn of the loop finds that nothing more can come. */
@@ -80,20 +106,20 @@ export class Attached {
   }
 
   /**
-   * Cancels operations that wait here, which the kernel cannot know of, and answers them. A request for one of several
-   * means one that is in flight, if there is any.
+   * Cancels operations that wait here, which the kernel cannot know of, and answers how many. A request for one of
+   * several means one that is in flight, if there is any.
    */
-  #cancelWaiting(request: AnyOperation): Pending[] {
-    const waiting = this.#pending.slice(this.#first);
-    const found = waiting.filter((pending) => pending.operation !== request && means(request, pending));
-    const isKernels =
-      !meansMany(request) && this.#engine.slots.find((slot) => means(request, slot)) !== undefined;
-    const cancelled = isKernels ? [] : found.slice(0, meansMany(request) ? found.length : 1);
-    if (cancelled.length === 0) return [];
-    this.#pending = waiting.filter((pending) => !cancelled.includes(pending));
-    this.#first = 0;
-    for (const pending of cancelled) settle(pending, canceled(pending), -ECANCELED);
-    this.#announce();
+  #cancelWaiting(request: AnyOperation): number {
+    const isMeant = ({ links }: Pending): boolean =>
+      links.some((link) => link.operation !== request && means(request, link));
+    if (!meansMany(request) && this.#engine.slots.find((slot) => means(request, slot)) !== undefined)
+      return 0;
+    let cancelled = 0;
+    for (const pending of [...this.#waiting].filter(isMeant)) {
+      this.drop(pending, canceled(pending.links[0] as Link));
+      cancelled += pending.links.length;
+      if (!meansMany(request)) break;
+    }
     return cancelled;
   }
 
@@ -104,27 +130,28 @@ export class Attached {
     return this.#engine.prep(operation, handler, userData, 0);
   }
 
-  #wait(pending: Pending, urgent: boolean): void {
-    if (!urgent && this.waiting >= PENDING_MAX) {
-      const message = `${PENDING_MAX} operations are waiting already: start fewer at a time, or use a larger ring`;
-      throw new UringError('ERR_URING_QUEUE_FULL', message);
-    }
-    if (!urgent) this.#pending.push(pending);
-    else if (this.#first > 0) this.#pending[--this.#first] = pending;
-    else this.#pending.unshift(pending);
-    this.#announce();
+  #prepTogether(links: readonly Link[]): boolean {
+    if (this.#engine.prepTogether(links)) return true;
+    this.#engine.hot.submit();
+    return this.#engine.prepTogether(links);
+  }
+
+  #isAtLimit(links: readonly Link[]): boolean {
+    const { slots, layout } = this.#engine;
+    const [first] = links;
+    if (first !== undefined && isUrgent(first.operation)) return false;
+    return slots.live + links.length > layout.cqEntries;
   }
 
   /** Tells Rust to come again when the block has room (not when only the in-flight limit is in the way). */
   #announce(): void {
-    const first = this.#pending[this.#first];
-    const atLimit =
-      !(first !== undefined && isUrgent(first.operation)) &&
-      this.#engine.slots.live >= this.#engine.layout.cqEntries;
+    const { first } = this.#waiting;
+    const atLimit = first !== undefined && this.#isAtLimit(first.links);
     this.#engine.setWord(Word.pending, atLimit ? 0 : this.waiting);
   }
 
-  #deliver(fatal: number): void {
+  /** Delivers what can be read, and starts what waits; `fatal` is an errno if the ring can no longer be entered. */
+  deliver(fatal: number): void {
     if (fatal !== 0) this.#breakDown(fatal);
     try {
       this.#engine.deliver();
@@ -137,38 +164,24 @@ export class Attached {
   /** Starts what waits, as far as there is room. */
   #admit(): void {
     const engine = this.#engine;
-    while (this.waiting > 0) {
-      const pending = this.#pending[this.#first] as Pending;
-      const atLimit = !isUrgent(pending.operation) && engine.slots.live >= this.#engine.layout.cqEntries;
-      if (atLimit || engine.hasOpenChain) break;
+    for (let first = this.#waiting.first; first !== undefined; first = this.#waiting.first) {
+      if (this.#isAtLimit(first.links) || engine.hasOpenChain) break;
       try {
-        if (!engine.prep(pending.operation, pending.handler, pending.userData, 0)) break;
-        this.#shift();
+        if (!engine.prepTogether(first.links)) break;
+        this.#waiting.shift();
       } catch (error) {
-        this.#shift();
-        settle(pending, error as UringError, 0);
+        this.#waiting.shift();
+        for (const link of first.links) settle(link, error as UringError, 0);
       }
     }
     this.#announce();
   }
 
-  #shift(): void {
-    // The place is cleared at once and the array shortened now and then, so that neither costs per operation.
-    this.#pending[this.#first] = undefined as unknown as Pending;
-    this.#first += 1;
-    if (this.#first >= 1024 || this.#first === this.#pending.length) {
-      this.#pending = this.#pending.slice(this.#first);
-      this.#first = 0;
-    }
-  }
-
   /** Fails everything that waits; nothing of it has reached the kernel. */
-  failPending(error: (pending: Pending) => UringError = canceled): void {
-    const waiting = this.#pending.slice(this.#first);
-    this.#pending = [];
-    this.#first = 0;
+  failPending(error: (link: Link) => UringError = canceled): void {
+    const waiting = this.#waiting.clear();
     this.#engine.setWord(Word.pending, 0);
-    for (const pending of waiting) settle(pending, error(pending), -ECANCELED);
+    for (const link of waiting.flatMap(({ links }) => links)) settle(link, error(link), -ECANCELED);
   }
 
   /** The kernel refuses to be entered: nothing more will complete, and nobody shall wait for it. */
@@ -184,11 +197,11 @@ export class Attached {
     this.#broken = error;
     this.failPending(() => error);
     for (const slot of this.#engine.slots.all) {
-      const { operation, handler, userData } = slot;
+      const { operation, handler, userData, msg } = slot;
       // The slots stay taken: the kernel may still write to what they name.
       if (operation !== undefined && handler !== undefined) {
         slot.handler = ignore;
-        settle({ operation, handler, userData }, error, -errno);
+        settle(new Link(operation, handler, userData, msg), error, -errno);
       }
     }
   }
@@ -200,21 +213,20 @@ function ignore(): void {}
 function adding(handler: Handler, cancelled: number): Handler {
   return {
     settle(error, result, completion) {
-      const sum = typeof result === 'number' ? result + cancelled : result;
-      if (typeof handler === 'function') handler(error, sum, completion);
-      else handler.settle(error, sum, completion);
+      call(handler, error, typeof result === 'number' ? result + cancelled : result, completion);
     },
   };
 }
 
 /** Settles an operation without the kernel; exceptions are the loop's, as for any callback. */
-function settle({ operation, handler, userData }: Pending, error: UringError | null, res: number): void {
+function settle(link: Link, error: UringError | null, res: number): void {
+  const { operation, handler, userData, msg } = link;
   const result = error === null && operation.decode === undefined ? res : undefined;
-  const completion = Object.assign(new Completion(), { operation, userData, error, res, result });
+  const completion = Object.assign(new Completion(), { operation, userData, msg, error, res, result });
   if (typeof handler === 'function') queueMicrotask(() => handler(error, result, completion));
   else handler.settle(error, result, completion);
 }
 
-function canceled({ operation }: Pending): UringError {
+function canceled({ operation }: Link): UringError {
   return systemError(-ECANCELED, operation.name, operation.path);
 }

@@ -38,7 +38,9 @@ export function means(
   if (operation === undefined) return false;
   if (target !== undefined) {
     if (!takes(request, operation)) return false;
-    return 'operation' in target ? operation === target.operation : Object.is(userData, target.userData);
+    if ('operation' in target) return operation === target.operation;
+    // One run of an operation is in flight, and found by its slot.
+    return 'userData' in target && Object.is(userData, target.userData);
   }
   const { opFlags } = request;
   if ((opFlags & CancelFlags.ANY) !== 0) return true;

@@ -13,17 +13,20 @@ export function isDatagram(native: NativeRing, operation: AnyOperation): boolean
   return !isBySlot && native.socketType(operation.fd) === SOCK_DGRAM;
 }
 
-/** Gives up a result that nobody took: closes descriptors and slots (of a ring that is there), gives buffers back. */
-export function discard(native: NativeRing | undefined, operation: AnyOperation, result: unknown): void {
+/**
+ * Gives up a result that nobody took: closes descriptors and slots (of a ring that is there), gives buffers back.
+ * Answers whether there was anything of the kind.
+ */
+export function discard(native: NativeRing | undefined, operation: AnyOperation, result: unknown): boolean {
+  let isGivenUp = false;
   for (const part of operation.traits?.parts?.(result) ?? [result]) {
-    if (part instanceof FixedFile) {
-      native?.clearFile(part.handle);
-    } else if (isDisposable(part)) {
-      part[Symbol.dispose]();
-    } else if (typeof part === 'number' && makesDescriptors(operation)) {
-      closeSync(part);
-    }
+    if (part instanceof FixedFile) native?.clearFile(part.handle);
+    else if (isDisposable(part)) part[Symbol.dispose]();
+    else if (typeof part === 'number' && makesDescriptors(operation)) closeSync(part);
+    else continue;
+    isGivenUp = true;
   }
+  return isGivenUp;
 }
 
 function makesDescriptors({ opcode }: AnyOperation): boolean {

@@ -17,6 +17,7 @@ import { type AnyOperation, foreignRing, type Payload } from '../operation.ts';
 import type { Layout, NativeRing, NativeSubmission } from '../platform/native.ts';
 import { means } from './cancel.ts';
 import { eventOf } from './events.ts';
+import type { Link } from './link.ts';
 import { notRegistered, rejected, unsupported } from './rejects.ts';
 import { type Slot, Slots } from './slots.ts';
 
@@ -158,6 +159,32 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     return true;
   }
 
+  /** The slot of the operation that was prepared last. */
+  get latest(): Slot {
+    const last = (this.word(Word.sqTail) - 1) & (this.#entries - 1);
+    return this.slots.all[this.#records[last * RECORD_WORDS + 8] as number] as Slot;
+  }
+
+  /** Prepares operations that are linked to each other: all of them or, answering false or throwing, none. */
+  prepTogether(links: readonly Link[]): boolean {
+    let prepared = 0;
+    try {
+      for (const link of links) {
+        if (!this.prep(link.operation, link.handler, link.userData, link.flags)) break;
+        prepared += 1;
+        const slot = this.latest;
+        slot.msg = link.msg;
+        link.slot = slot;
+        link.sequence = slot.sequence;
+      }
+    } catch (error) {
+      this.unprep(prepared);
+      throw error;
+    }
+    if (prepared < links.length) this.unprep(prepared);
+    return prepared === links.length;
+  }
+
   #writeArgumentsOrGiveUp(operation: AnyOperation, slot: Slot, base: number): void {
     try {
       this.#writeArguments(operation, slot, base);
@@ -213,7 +240,11 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   }
 
   #writeTarget(request: AnyOperation, slot: Slot, base: number): void {
-    const target = this.slots.find((slot) => means(request, slot));
+    const { target: wanted } = request;
+    const target =
+      wanted !== undefined && 'slot' in wanted
+        ? stillIn(wanted.slot, wanted.sequence)
+        : this.slots.find((slot) => means(request, slot));
     if (target?.operation !== undefined) request.traits?.checkTarget?.(target.operation);
     // -1 is an index that no operation has: the kernel then answers ENOENT.
     this.#records[base + 4] = target?.index ?? -1;
@@ -307,6 +338,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     const completion = this.#completionBusy ? new Completion() : this.#completion;
     completion.operation = operation;
     completion.userData = slot.userData;
+    completion.msg = slot.msg;
     completion.res = res;
     completion.flags = flags;
     if (this.#extras !== undefined) completion.extra = this.#extraAt(this.#extras, at, flags);
@@ -321,7 +353,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
       this.slots.give(slot);
     }
     if (handler === undefined) return completion;
-    if (completion !== this.#completion) call(handler, completion);
+    if (completion !== this.#completion) call(handler, completion.error, completion.result, completion);
     else this.#callBusy(handler, completion);
     return undefined;
   }
@@ -348,7 +380,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   #callBusy(handler: Handler, completion: Completion): void {
     this.#completionBusy = true;
     try {
-      call(handler, completion);
+      call(handler, completion.error, completion.result, completion);
     } finally {
       this.#completionBusy = false;
     }
@@ -430,9 +462,20 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   }
 }
 
-function call(handler: Handler, completion: Completion): void {
-  if (typeof handler === 'function') handler(completion.error, completion.result, completion);
-  else handler.settle(completion.error, completion.result, completion);
+/** Calls back, or settles. */
+export function call(
+  handler: Handler,
+  error: UringError | null,
+  result: unknown,
+  completion: Completion,
+): void {
+  if (typeof handler === 'function') handler(error, result, completion);
+  else handler.settle(error, result, completion);
+}
+
+/** The slot, if it is in use for the same operation as then. */
+function stillIn(slot: Slot, sequence: number): Slot | undefined {
+  return slot.sequence === sequence && slot.operation !== undefined ? slot : undefined;
 }
 
 function copyOut(memory: Uint8Array, staged: Uint8Array, bytes: number): void {

@@ -1,10 +1,11 @@
 import type { Completion } from '../completion.ts';
-import type { UringError } from '../errors.ts';
+import { AbortError, type UringError } from '../errors.ts';
 import { CqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import type { AnyOperation, Operation } from '../operation.ts';
 import { asyncCancel } from '../ops/cancel.ts';
 import type { Settler } from './engine.ts';
+import { forgetAborted, whenAborted } from './signals.ts';
 
 /** Results that may wait for the consumer before the operation is stopped for the time being. */
 const WAITING_MAX = 64;
@@ -20,7 +21,7 @@ export interface StreamOwner {
   /** It works on a datagram socket that is named by its descriptor. */
   isDatagram(operation: AnyOperation): boolean;
   /** Gives up a result that nobody took. */
-  discard(operation: AnyOperation, result: unknown): void;
+  discard(operation: AnyOperation, result: unknown): unknown;
 }
 
 interface Waiter<T> {
@@ -48,17 +49,22 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
   /** Waits for a provided buffer to come back. */
   #parked = false;
   #finished = false;
-  #error: UringError | undefined;
+  #error: UringError | AbortError | undefined;
   /** Calls of `return` that wait for the last completion. */
   readonly #whenIdle: (() => void)[] = [];
   #releasedWhenArmed = 0;
   #emptyStreak = 0;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => this.#abort();
   /** Bytes that may still come, where the operation counts them. */
   #left: number | undefined;
 
-  constructor(owner: StreamOwner, operation: Operation<T, 'multishot'>) {
+  constructor(owner: StreamOwner, operation: Operation<T, 'multishot'>, signal: AbortSignal | undefined) {
     this.#owner = owner;
     this.#operation = operation;
+    this.#signal = signal;
+    if (signal?.aborted === true) this.#finish(new AbortError(signal.reason));
+    else if (signal !== undefined) whenAborted(signal, this.#onAbort);
     if (operation.traits?.countsBytes === true) this.#left = operation.fileIndex;
   }
 
@@ -72,6 +78,8 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
       if (this.#results.length > 0) {
         resolve({ done: false, value: this.#results.shift() as T });
         if (this.#results.length === 0) this.#arm();
+      } else if (this.#finished && this.#armed && this.#error instanceof AbortError) {
+        this.#waiters.push({ resolve, reject });
       } else if (this.#finished) {
         this.#end({ resolve, reject });
       } else {
@@ -106,12 +114,27 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     else reject(error);
   }
 
-  #finish(error: UringError | undefined): void {
+  #abort(): void {
+    // Whoever waits is told when the kernel has let go.
+    const waiters = this.#armed ? this.#waiters.splice(0) : [];
+    this.#finish(new AbortError(this.#signal?.reason));
+    this.#discardResults();
+    this.#waiters.push(...waiters);
+    if (this.#armed) this.#whenIdle.push(() => this.#endWaiters());
+    this.#cancel();
+  }
+
+  #finish(error: UringError | AbortError | undefined): void {
     if (this.#finished) return;
     this.#finished = true;
     this.#error = error;
+    if (this.#signal !== undefined) forgetAborted(this.#signal, this.#onAbort);
     this.#operation.buffers?.forget(this.#wake);
     this.#parked = false;
+    this.#endWaiters();
+  }
+
+  #endWaiters(): void {
     for (const waiter of this.#waiters.splice(0)) this.#end(waiter);
   }
 

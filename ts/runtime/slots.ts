@@ -15,6 +15,7 @@ export class Slot {
   /** Undefined for an operation that was prepared by hand. */
   handler: Handler | undefined = undefined;
   userData: unknown = undefined;
+  msg = 0;
   staged: StagedBlock | undefined = undefined;
   /** The result of an operation whose notification is still to come. */
   early = 0;
@@ -66,6 +67,7 @@ export class Slots {
     slot.operation = undefined;
     slot.handler = undefined;
     slot.userData = undefined;
+    slot.msg = 0;
     slot.next = this.#free;
     this.#free = slot;
     this.live -= 1;

@@ -1,0 +1,169 @@
+import { constants } from 'node:os';
+import { systemError, type UringError } from '../errors.ts';
+import { Op } from '../generated/ops.ts';
+import { type AnyOperation, Operation } from '../operation.ts';
+import { linkTimeout } from '../ops/time.ts';
+import type { Attached } from './attached.ts';
+import { CANCEL_AGAIN_MS } from './forgotten.ts';
+import { Link, type Pending } from './link.ts';
+import { forgetAborted, whenAborted } from './signals.ts';
+
+const ECANCELED = constants.errno.ECANCELED;
+const NSEC_PER_MS = 1e6;
+/** Node's timers take no more. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+/** What became of one operation. */
+export interface Ended {
+  readonly operation: AnyOperation;
+  readonly error: UringError | null;
+  readonly result: unknown;
+}
+
+/** What may stop operations before they are through. */
+export interface Limits {
+  readonly signal?: AbortSignal | undefined;
+  readonly timeoutMs?: number | undefined;
+}
+
+/** Why operations were stopped, if they were. */
+export type Stopped = 'aborted' | 'timed out' | undefined;
+
+/**
+ * Operations that run one after the other, at least one, and can be stopped by a signal or a deadline.
+ *
+ * They are over when all of their completions are in: until then the kernel has their memory. The deadline is the
+ * kernel's: behind each operation stands a LINK_TIMEOUT for the same point in time.
+ */
+export class Together {
+  readonly #attached: Attached;
+  readonly #signal: AbortSignal | undefined;
+  readonly #done: (ended: readonly Ended[], stopped: Stopped) => void;
+  /** Those of the operations, without those of the deadlines. */
+  readonly #links: Link[] = [];
+  readonly #ended: (Ended | undefined)[];
+  /** Completions that are still to come. */
+  #left = 0;
+  #pending: Pending | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped: Stopped;
+  #cancelsSent = 0;
+  readonly #onAbort = (): void => this.#abort();
+
+  /**
+   * @param flags LINK or HARDLINK
+   * @param done is called once, with what became of each operation
+   * @throws what is wrong with the operations; none of them runs then
+   */
+  constructor(
+    attached: Attached,
+    operations: readonly AnyOperation[],
+    flags: number,
+    { signal, timeoutMs }: Limits,
+    done: (ended: readonly Ended[], stopped: Stopped) => void,
+  ) {
+    this.#attached = attached;
+    this.#signal = signal;
+    this.#done = done;
+    this.#ended = operations.map(() => undefined);
+    const links = this.#linked(operations, flags, timeoutMs);
+    this.#left = links.length;
+    this.#pending = attached.startTogether(links);
+    // What waits for room is not the kernel's yet, and nor is its deadline.
+    if (this.#pending !== undefined && timeoutMs !== undefined)
+      this.#timer = setTimeout(() => this.#expireWaiting(), Math.min(timeoutMs, TIMER_MAX_MS));
+    if (signal !== undefined) whenAborted(signal, this.#onAbort);
+  }
+
+  #linked(operations: readonly AnyOperation[], flags: number, timeoutMs: number | undefined): Link[] {
+    const limit =
+      timeoutMs === undefined
+        ? undefined
+        : linkTimeout(process.hrtime.bigint() + BigInt(Math.round(timeoutMs * NSEC_PER_MS)), {
+            absolute: true,
+          });
+    const links: Link[] = [];
+    for (const [at, operation] of operations.entries()) {
+      const toNext = at === operations.length - 1 ? 0 : flags;
+      const handler = {
+        settle: (error: UringError | null, result: unknown): void =>
+          this.#endedOne(at, { operation, error, result }),
+      };
+      const link = new Link(operation, handler, undefined, 0, limit === undefined ? toNext : flags);
+      this.#links.push(link);
+      links.push(link);
+      if (limit !== undefined) {
+        // It says ECANCELED when the operation came first.
+        const expired = {
+          settle: (_error: unknown, _result: unknown, { res }: { res: number }): void =>
+            this.#deadlineOver(res !== -ECANCELED),
+        };
+        links.push(new Link(limit, expired, undefined, 0, toNext));
+      }
+    }
+    return links;
+  }
+
+  #endedOne(at: number, ended: Ended): void {
+    this.#ended[at] = ended;
+    // The next one of a hard chain starts whatever became of this one.
+    if (this.#stopped === 'aborted' && this.#left > 1) this.#cancel();
+    this.#oneLess();
+  }
+
+  #deadlineOver(wasReached: boolean): void {
+    if (wasReached) this.#stopped ??= 'timed out';
+    this.#oneLess();
+  }
+
+  #oneLess(): void {
+    this.#left -= 1;
+    if (this.#left > 0) return;
+    clearTimeout(this.#timer);
+    if (this.#signal !== undefined) forgetAborted(this.#signal, this.#onAbort);
+    this.#done(this.#ended as Ended[], this.#stopped);
+  }
+
+  #expireWaiting(): void {
+    if (this.#pending === undefined || this.#pending.isGone) return;
+    this.#stopped ??= 'timed out';
+    this.#attached.drop(this.#pending, canceled());
+  }
+
+  #abort(): void {
+    this.#stopped = 'aborted';
+    if (this.#pending !== undefined && this.#attached.drop(this.#pending, canceled())) return;
+    this.#cancel();
+  }
+
+  /** Asks the kernel to stop what is running; its own completion says when it has. */
+  #cancel(): void {
+    const running = this.#links.find((_, at) => this.#ended[at] === undefined);
+    if (running?.slot === undefined) return;
+    const { slot, sequence } = running;
+    const request = new Operation<number>(Op.asyncCancel, undefined);
+    request.cancels({ slot, sequence });
+    const answer = (error: UringError | null): void => {
+      if (error !== null && this.#ended[this.#links.indexOf(running)] === undefined) this.#cancelLater();
+    };
+    try {
+      this.#attached.start(request, { settle: answer }, undefined);
+      this.#cancelsSent += 1;
+    } catch {
+      // A ring that closes, or is broken, ends all of its operations without being asked.
+    }
+  }
+
+  /** A request finds nothing while its target is between two of the kernel's lists: at first that is soon over. */
+  #cancelLater(): void {
+    const again = (): void => {
+      if (this.#left > 0) this.#cancel();
+    };
+    if (this.#cancelsSent < 4) setImmediate(again);
+    else setTimeout(again, CANCEL_AGAIN_MS).unref();
+  }
+}
+
+function canceled(): UringError {
+  return systemError(-ECANCELED, 'io_uring_enter');
+}
