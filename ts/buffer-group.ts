@@ -6,7 +6,7 @@ import type { AnyOperation, Operation } from './operation.ts';
 import { provideBuffers, removeBuffers } from './ops/provided.ts';
 import type { NativeRing } from './platform/native.ts';
 import { checkProvide, ProvidedBuffers } from './provided-buffers.ts';
-import type { CompletionCallback } from './runtime/engine.ts';
+import type { CompletionCallback } from './runtime/handler.ts';
 import { checkInteger, checkOptions } from './validate.ts';
 
 /** As many as a buffer ring has at most; the kernel would take twice as many (io_uring/kbuf.c). */

@@ -231,8 +231,9 @@ export type {
 export { Ring } from './ring.ts';
 export type { Feature, RingOptions } from './ring-options.ts';
 export type { RingStats } from './ring-stats.ts';
-export type { CompletionCallback } from './runtime/engine.ts';
+export type { RunMode } from './runtime/drive.ts';
 export type { RingEvent } from './runtime/events.ts';
+export type { CompletionCallback } from './runtime/handler.ts';
 export type { MultishotStream } from './runtime/multishot.ts';
 export type { SetupFlagOptions } from './setup-flags.ts';
 export { BigIntStats, Stats, StatxAttributes, type StatxFields, StatxMask } from './stats.ts';

@@ -1,7 +1,6 @@
-import { constants } from 'node:os';
 import { BufferGroup, type BufferGroupOptions } from './buffer-group.ts';
+import { ByHand } from './by-hand.ts';
 import type { ChainResults } from './chain.ts';
-import type { Completion } from './completion.ts';
 import { CompletionQueue } from './completion-queue.ts';
 import { invalidValue, systemError, UringError } from './errors.ts';
 import { type ChainOptions, checkSignal, type ExecOptions } from './exec-options.ts';
@@ -16,19 +15,21 @@ import { Registrar } from './registrar.ts';
 import { openRing, type RingOptions } from './ring-options.ts';
 import { namedStats, type RingStats } from './ring-stats.ts';
 import { Attached, WAITING_MAX } from './runtime/attached.ts';
-import { type CompletionCallback, Engine } from './runtime/engine.ts';
+import { cancelAndWait, closing } from './runtime/closing.ts';
+import { Drive, type RunMode } from './runtime/drive.ts';
+import { Engine } from './runtime/engine.ts';
 import type { RingEvent } from './runtime/events.ts';
-import { CANCEL_AGAIN_MS, forgotten } from './runtime/forgotten.ts';
+import { forgotten } from './runtime/forgotten.ts';
+import type { CompletionCallback } from './runtime/handler.ts';
+import { KeepAlive } from './runtime/keep-alive.ts';
 import type { MultishotStream } from './runtime/multishot.ts';
 import { Receiver } from './runtime/receiver.ts';
 import { closedError } from './runtime/rejects.ts';
 import { disabledError, RingState } from './runtime/ring-state.ts';
 import { Runner, type RunnerOwner } from './runtime/runner.ts';
-import { type HalfOwner, type PrepChainOptions, SubmissionQueue } from './submission-queue.ts';
+import { type HalfOwner, SubmissionQueue } from './submission-queue.ts';
 import { checkFunction, checkInteger, checkOptions } from './validate.ts';
-import type { WaitOptions } from './wait-options.ts';
 
-const ECANCELED = constants.errno.ECANCELED;
 /** The largest arena: offsets in operation records have 32 bits. */
 const ALLOC_BYTES_MAX = 2 ** 31;
 
@@ -54,7 +55,7 @@ const ALLOC_BYTES_MAX = 2 ** 31;
  * await ring.exec(close(fd));
  * ```
  */
-export class Ring {
+export class Ring extends ByHand {
   readonly #native: NativeRing;
   readonly #engine: Engine;
   readonly #state: RingState;
@@ -62,14 +63,14 @@ export class Ring {
   readonly #receiver: Receiver;
   readonly #allocator: Allocator;
   readonly #runner: Runner;
+  readonly #drive: Drive;
+  readonly #keepAlive: KeepAlive;
   readonly #bufferGroups = new Set<ProvidedBuffers>();
   #closing: Promise<void> | undefined;
   #closed = false;
   #onClosed: () => void = () => {};
-  /** The half that submits. */
-  readonly sq: SubmissionQueue;
-  /** The half that completes. */
-  readonly cq: CompletionQueue;
+  override readonly sq: SubmissionQueue;
+  override readonly cq: CompletionQueue;
   /** What is registered with the ring, and what it is told ahead of time. */
   readonly registrar: Registrar;
 
@@ -78,6 +79,7 @@ export class Ring {
    * two or too large, and the kernel's error when it refuses what was asked for
    */
   constructor(options: RingOptions = {}) {
+    super();
     this.#native = openRing(options, (ring) => (ring instanceof Ring ? ring.fd : undefined));
     const layout = this.#native.layout();
     if (layout === null) throw new UringError('ERR_URING_CLOSED', 'the ring closed while it was opened');
@@ -87,6 +89,8 @@ export class Ring {
     const waitingMax = options.waitingMax ?? WAITING_MAX;
     this.#attached = new Attached(this.#engine, waitingMax, () => this.#onClosed());
     this.#receiver = new Receiver(this.#engine, this.#attached);
+    this.#drive = new Drive(this.#engine, this.#attached);
+    this.#keepAlive = new KeepAlive(this.#native, this.#engine, this.#attached);
     this.#runner = new Runner(this.#runnerOwner(options.asyncContext ?? true));
     const owner = this.#halfOwner();
     this.sq = new SubmissionQueue(this.#engine, owner);
@@ -249,53 +253,6 @@ export class Ring {
     return namedStats(this.#native.stats());
   }
 
-  // By hand: `sq` and `cq`, the two halves of the ring, under the names that liburing has for them.
-
-  /** Prepares an operation for the next `submit`; see {@link SubmissionQueue.prep}. */
-  prep(operation: AnyOperation, userData?: unknown, flags = 0): boolean {
-    return this.sq.prep(operation, userData, flags);
-  }
-  /** Prepares operations that run one after the other; see {@link SubmissionQueue.prepChain}. */
-  prepChain(operations: readonly AnyOperation[], options: PrepChainOptions = {}): boolean {
-    return this.sq.prepChain(operations, options);
-  }
-  /** Gives what is prepared to the kernel; see {@link SubmissionQueue.submit}. */
-  submit(): number {
-    return this.sq.submit();
-  }
-  /** As `submit`, then waits for completions; see {@link CompletionQueue.wait}. */
-  submitAndWait(count: number, options: WaitOptions = {}): number {
-    return this.cq.wait(count, options);
-  }
-  /** Calls a function for every completion that can be read; see {@link CompletionQueue.forEach}. */
-  forEachCompletion(callback: (completion: Completion) => void): number {
-    return this.cq.forEach(callback);
-  }
-  /** The completions that can be read without waiting, one after the other. They are yours to keep. */
-  completions(): IterableIterator<Completion> {
-    return this.cq[Symbol.iterator]();
-  }
-  /** The next completion, without taking it; undefined if there is none. */
-  peek(): Completion | undefined {
-    return this.cq.peek();
-  }
-  /** Operations prepared and not yet submitted. */
-  get sqReady(): number {
-    return this.sq.ready;
-  }
-  /** Operations that can be prepared before the next `submit`. */
-  get sqSpaceLeft(): number {
-    return this.sq.spaceLeft;
-  }
-  /** Completions that can be read without waiting. */
-  get cqReady(): number {
-    return this.cq.ready;
-  }
-  /** The kernel holds completions that found no room in the completion queue; reading makes room for them. */
-  get overflowed(): boolean {
-    return this.cq.overflowed;
-  }
-
   // On the event loop.
 
   /**
@@ -391,6 +348,57 @@ export class Ring {
     return this.#receiver.listen(listener);
   }
 
+  /**
+   * Drives the ring without the event loop, which stands still meanwhile: blocks the thread, and calls the callbacks of
+   * `start` from in here. For workers and scripts; promises settle as well, but whoever awaits them goes on only when this
+   * has returned.
+   *
+   * @param mode `'once'` returns after the first completions, `'untilDone'` (the default) when nothing is in flight or
+   * waits, `'forever'` when `stop` is called. All three return early if a callback throws
+   * @returns how many completions were delivered
+   * @throws what a callback has thrown, after the rest of the batch was delivered; an `AggregateError` if several have
+   * @example
+   * ```ts
+   * import { Ring, nop } from 'uring';
+   *
+   * await using ring = new Ring();
+   * ring.start(nop(), () => ring.start(nop(), () => console.log('second')));
+   * ring.run();
+   * ```
+   */
+  run(mode: RunMode = 'untilDone'): number {
+    this.assertOpen();
+    return this.#drive.run(mode);
+  }
+
+  /** Makes `run` return when what has completed is delivered; for callbacks. */
+  stop(): void {
+    this.#drive.stop();
+  }
+
+  /**
+   * Lets the ring keep the process alive while something is in flight, which is the default; or an operation, for which
+   * `unref` was called.
+   */
+  ref(operation?: AnyOperation): this {
+    this.#keepAlive.set(true, operation);
+    return this;
+  }
+
+  /**
+   * As `unref` of Node's timers: the process may end although something is in flight. For the whole ring, or for one
+   * operation that was started, such as an accept that goes on in the background; of several runs of it, the first.
+   */
+  unref(operation?: AnyOperation): this {
+    this.#keepAlive.set(false, operation);
+    return this;
+  }
+
+  /** Whether the ring, or an operation in flight, keeps the process alive. */
+  hasRef(operation?: AnyOperation): boolean {
+    return this.#keepAlive.has(operation);
+  }
+
   // Memory.
 
   /**
@@ -458,38 +466,17 @@ export class Ring {
     forgotten.unregister(this);
     this.#receiver.end();
     this.#attached.failPending();
-    const canceled = systemError(-ECANCELED, 'io_uring_enter');
-    this.registrar.abandon(canceled);
-    for (const buffers of this.#bufferGroups) buffers.abandon(canceled);
-    if (this.#tied()) {
-      const gone = new Promise<void>((resolve) => {
-        this.#onClosed = resolve;
-      });
-      this.#native.close();
-      const again = setInterval(() => this.#native.cancelAll(), CANCEL_AGAIN_MS);
-      await gone;
-      clearInterval(again);
-    } else {
-      this.#native.closeNow();
-    }
-    // Nothing is left of the kernel's side; whoever still waits (on a ring that broke) is told.
-    this.#attached.abandon(systemError(-ECANCELED, 'io_uring_enter'), ECANCELED);
+    this.registrar.abandon(closing());
+    for (const buffers of this.#bufferGroups) buffers.abandon(closing());
+    await cancelAndWait(this.#native, this.#attached, (gone) => {
+      this.#onClosed = gone;
+    });
     this.#closed = true;
     for (const completion of this.#engine.unread) {
       if (completion.ok && completion.operation !== undefined)
         this.#runner.discard(completion.operation, completion.result);
     }
     this.#engine.unread.length = 0;
-  }
-
-  /** Ties the ring to the event loop, if that can be done. */
-  #tied(): boolean {
-    try {
-      this.#attached.attach();
-      return true;
-    } catch {
-      return false;
-    }
   }
 
   /** @internal */

@@ -12,6 +12,8 @@ export const Word = {
   recycleCount: 7,
   overflowed: 8,
   listening: 9,
+  unref: 10,
+  unreferenced: 11,
 } as const;
 
 /** Why Rust refused an operation record. */

@@ -133,6 +133,8 @@ export interface NativeRing extends NativeRegistrar, NativeSubmission, NativeSha
   attach(deliver: (fatal: number) => void, closed: () => void): number;
   close(): number;
   cancelAll(): number;
+  /** What shall keep the process alive was changed in the shared block. */
+  refresh(): void;
   closeNow(): void;
   enable(): number;
   resize(sqEntries: number, cqEntries: number): number;

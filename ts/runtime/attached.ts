@@ -4,7 +4,8 @@ import { systemError, UringError } from '../errors.ts';
 import { Word } from '../generated/abi.ts';
 import type { AnyOperation } from '../operation.ts';
 import { isUrgent, means, meansMany } from './cancel.ts';
-import { call, type Engine, type Handler } from './engine.ts';
+import type { Engine } from './engine.ts';
+import { call, type Handler } from './handler.ts';
 import { Link, type Pending } from './link.ts';
 import { Waiting } from './waiting.ts';
 
@@ -89,6 +90,15 @@ export class Attached {
     }
     this.wake();
     return pending;
+  }
+
+  /** The first that waits and matches. */
+  find(matches: (link: Link) => boolean): Link | undefined {
+    for (const { links } of this.#waiting) {
+      const link = links.find(matches);
+      if (link !== undefined) return link;
+    }
+    return undefined;
   }
 
   /** Settles what still waits; answers whether it did. */

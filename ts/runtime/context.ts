@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { Completion } from '../completion.ts';
 import type { UringError } from '../errors.ts';
-import type { CompletionCallback, Settler } from './engine.ts';
+import type { CompletionCallback, Settler } from './handler.ts';
 
 /** A callback that runs in the asynchronous context of whoever gave it, as `AsyncLocalStorage` wants it. */
 export class InContext extends AsyncResource implements Settler {

@@ -17,20 +17,10 @@ import { type AnyOperation, foreignRing, type Payload } from '../operation.ts';
 import type { Layout, NativeRing, NativeSubmission } from '../platform/native.ts';
 import { means } from './cancel.ts';
 import { eventOf } from './events.ts';
+import { call, type Handler } from './handler.ts';
 import type { Link } from './link.ts';
 import { notRegistered, rejected, unsupported } from './rejects.ts';
 import { type Slot, Slots } from './slots.ts';
-
-/** A callback: error first as everywhere in Node, then the operation's own result, then the raw completion. */
-export type CompletionCallback<T> = (error: UringError | null, result: T, completion: Completion) => void;
-
-/** What becomes of a completion that is not read by hand: a callback, or an object for promises and streams. */
-export type Handler = CompletionCallback<unknown> | Settler;
-
-/** Takes the completions of one operation. */
-export interface Settler {
-  settle(error: UringError | null, result: unknown, completion: Completion): void;
-}
 
 /** Where a record's first word says that the next one is linked to it. */
 const LINKS = (SqeFlags.LINK | SqeFlags.HARDLINK) << 8;
@@ -174,6 +164,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
         prepared += 1;
         const slot = this.latest;
         slot.msg = link.msg;
+        this.setUnref(slot, link.isUnref);
         link.slot = slot;
         link.sequence = slot.sequence;
       }
@@ -190,7 +181,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
       this.#writeArguments(operation, slot, base);
     } catch (error) {
       this.#unstage(slot);
-      this.slots.give(slot);
+      this.#free(slot);
       throw error;
     }
   }
@@ -271,7 +262,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
       this.setWord(Word.sqTail, tail);
       this.#renamed.delete(slot);
       this.#unstage(slot);
-      this.slots.give(slot);
+      this.#free(slot);
     }
   }
 
@@ -285,6 +276,18 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     const last = this.word(Word.sqTail) - 1;
     const head = this.#records[(last & (this.#entries - 1)) * RECORD_WORDS] as number;
     return (head & LINKS) !== 0 && this.prepared > 0;
+  }
+
+  #free(slot: Slot): void {
+    if (slot.isUnref) this.setUnref(slot, false);
+    this.slots.give(slot);
+  }
+
+  /** Whether an operation in flight keeps the process alive. */
+  setUnref(slot: Slot, isUnref: boolean): void {
+    if (slot.isUnref === isUnref) return;
+    slot.isUnref = isUnref;
+    this.setWord(Word.unreferenced, this.word(Word.unreferenced) + (isUnref ? 1 : -1));
   }
 
   #unstage(slot: Slot): void {
@@ -350,7 +353,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     }
     if ((flags & CqeFlags.MORE) === 0) {
       if (slot.staged !== undefined) this.#unstage(slot);
-      this.slots.give(slot);
+      this.#free(slot);
     }
     if (handler === undefined) return completion;
     if (completion !== this.#completion) call(handler, completion.error, completion.result, completion);
@@ -446,7 +449,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
       // The buffer was detached, and whoever took the completion has the result already: the bytes are lost.
     }
     this.#unstage(slot);
-    this.slots.give(slot);
+    this.#free(slot);
   }
 
   /** Delivers everything that can be read; what was prepared by hand is kept for its reader. */
@@ -460,17 +463,6 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     this.#completion.userData = undefined;
     this.#completion.result = undefined;
   }
-}
-
-/** Calls back, or settles. */
-export function call(
-  handler: Handler,
-  error: UringError | null,
-  result: unknown,
-  completion: Completion,
-): void {
-  if (typeof handler === 'function') handler(error, result, completion);
-  else handler.settle(error, result, completion);
 }
 
 /** The slot, if it is in use for the same operation as then. */

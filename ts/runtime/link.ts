@@ -1,5 +1,5 @@
 import type { AnyOperation } from '../operation.ts';
-import type { Handler } from './engine.ts';
+import type { Handler } from './handler.ts';
 import type { Slot } from './slots.ts';
 
 /** One of the operations that are prepared together, or one that waits for room. */
@@ -11,6 +11,8 @@ export class Link {
   readonly msg: number;
   /** {@link SqeFlags} that tie it to the next. */
   readonly flags: number;
+  /** It does not keep the process alive. */
+  isUnref = false;
   /** Where it is in flight, once it is prepared. */
   slot: Slot | undefined = undefined;
   /** Tells this use of the slot from later ones. */

@@ -4,7 +4,7 @@ import { CqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import type { AnyOperation, Operation } from '../operation.ts';
 import { asyncCancel } from '../ops/cancel.ts';
-import type { Settler } from './engine.ts';
+import type { Settler } from './handler.ts';
 import { forgetAborted, whenAborted } from './signals.ts';
 
 /** Results that may wait for the consumer before the operation is stopped for the time being. */

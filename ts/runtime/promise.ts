@@ -1,5 +1,5 @@
 import type { UringError } from '../errors.ts';
-import type { Settler } from './engine.ts';
+import type { Settler } from './handler.ts';
 
 type Resolve = (value: unknown) => void;
 type Reject = (error: unknown) => void;

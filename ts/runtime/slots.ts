@@ -1,6 +1,6 @@
 import type { StagedBlock } from '../memory/staging.ts';
 import type { AnyOperation } from '../operation.ts';
-import type { Handler } from './engine.ts';
+import type { Handler } from './handler.ts';
 
 /** Operations that can be in flight on one ring at a time (`IN_FLIGHT_MAX` in crates/core/src/inflight.rs). */
 export const SLOTS_MAX: number = 1 << 20;
@@ -17,6 +17,8 @@ export class Slot {
   userData: unknown = undefined;
   msg = 0;
   staged: StagedBlock | undefined = undefined;
+  /** It does not keep the process alive. */
+  isUnref = false;
   /** The result of an operation whose notification is still to come. */
   early = 0;
   /** Counts all uses of slots: tells those of one index apart, and which of two operations was started first. */

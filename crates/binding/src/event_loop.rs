@@ -41,6 +41,9 @@ pub struct EventLoop {
     _memory: [Box<[u128]>; 3],
     eventfd: OwnedFd,
     callbacks: Callbacks,
+    /// Something may still come: the ring must not be collected.
+    held: Cell<bool>,
+    /// The handle keeps the process alive.
     referenced: Cell<bool>,
     pumping: Cell<bool>,
     /// The loop was told not to wait; only a pump ends that.
@@ -119,6 +122,7 @@ impl EventLoop {
             _memory: memory,
             eventfd,
             callbacks,
+            held: Cell::new(false),
             referenced: Cell::new(false),
             pumping: Cell::new(false),
             hurrying: Cell::new(false),
@@ -127,10 +131,36 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Keeps the process alive from here on; called when the first operation is started.
+    /// Keeps the process alive from here on, as far as the ring shall; called when an operation is started.
     pub fn wake(state: &State) {
-        if let Some(event_loop) = state.event_loop.borrow().as_ref() {
-            event_loop.set_referenced(state, true);
+        Self::with(state, |event_loop| {
+            event_loop.set_held(state, true);
+            let shall = |ring: &Ring| ring.is_closing() || ring.shared().get(Word::Unref) == 0;
+            event_loop.set_referenced(state, state.core.borrow().as_ref().is_some_and(shall));
+        });
+    }
+
+    /// JavaScript has changed what shall keep the process alive.
+    pub fn refresh(state: &State) {
+        let keeps = state.core.borrow().as_ref().is_some_and(keeps_alive);
+        Self::with(state, |event_loop| {
+            event_loop.set_referenced(state, event_loop.held.get() && keeps);
+        });
+    }
+
+    fn set_held(&self, state: &State, held: bool) {
+        if self.closing.get() > 0 || self.held.replace(held) == held {
+            return;
+        }
+        let mut count = 0;
+        // SAFETY: the reference is deleted only with the callbacks, when the handles are closed (`closing` is 0).
+        unsafe {
+            if held {
+                sys::napi_reference_ref(state.env, self.callbacks.deliver, &mut count);
+            } else {
+                // From here on the ring can be collected, if nobody holds it.
+                sys::napi_reference_unref(state.env, self.callbacks.deliver, &mut count);
+            }
         }
     }
 
@@ -138,16 +168,12 @@ impl EventLoop {
         if self.closing.get() > 0 || self.referenced.replace(referenced) == referenced {
             return;
         }
-        let mut count = 0;
-        // SAFETY: the handle is open (`closing` is 0) and the reference is deleted only with the callbacks.
+        // SAFETY: the handle is open (`closing` is 0).
         unsafe {
             if referenced {
                 (self.uv.reference)(self.poll);
-                sys::napi_reference_ref(state.env, self.callbacks.deliver, &mut count);
             } else {
                 (self.uv.unreference)(self.poll);
-                // From here on the ring can be collected, if nobody holds it.
-                sys::napi_reference_unref(state.env, self.callbacks.deliver, &mut count);
             }
         }
         if let Some(ring) = state.core.borrow().as_ref() {
@@ -203,14 +229,14 @@ impl EventLoop {
             ring.catch_up();
             let has_work = ring.has_work() || has_room_for_pending(ring);
             let at_rest = nothing_comes(ring) && !has_work && ring.shared().get(Word::Pending) == 0;
-            (has_work, at_rest, ring.is_closing())
+            (has_work, at_rest, keeps_alive(ring), ring.is_closing())
         });
         match rest {
-            Some((_, true, true)) => {
+            Some((_, true, _, true)) => {
                 drop(state.core.borrow_mut().take());
                 EventLoop::close(state);
             }
-            Some((has_work, at_rest, _)) => {
+            Some((has_work, at_rest, keeps, _)) => {
                 Self::with(state, |event_loop| {
                     event_loop.hurrying.set(has_work || again);
                     // SAFETY: the handle is open as long as the ring is there.
@@ -221,7 +247,8 @@ impl EventLoop {
                             (event_loop.uv.idle_stop)(event_loop.idle);
                         }
                     }
-                    event_loop.set_referenced(state, !at_rest);
+                    event_loop.set_held(state, !at_rest);
+                    event_loop.set_referenced(state, !at_rest && keeps);
                 });
             }
             None => {}
@@ -277,6 +304,17 @@ fn has_room_for_pending(ring: &mut Ring) -> bool {
 fn nothing_comes(ring: &Ring) -> bool {
     let is_listening = ring.shared().get(Word::Listening) != 0 && !ring.is_closing();
     ring.is_broken() || ring.in_flight() == 0 && !is_listening
+}
+
+/// Whether what may come shall keep the process alive: anything, while the ring closes; else what is not unreferenced.
+fn keeps_alive(ring: &Ring) -> bool {
+    let shared = ring.shared();
+    let is_referenced = |operations: u32| operations > shared.get(Word::Unreferenced);
+    ring.is_closing()
+        || shared.get(Word::Unref) == 0
+            && (is_referenced(ring.in_flight() + shared.prepared() + shared.unread())
+                || shared.get(Word::Listening) != 0
+                || shared.get(Word::Pending) > 0)
 }
 
 /// Where in a turn of the loop a pump runs: after polling every prepare handle still has its turn.
@@ -416,16 +454,16 @@ unsafe extern "C" fn on_prepare(handle: Handle) {
         return;
     };
     let told = EventLoop::with(&state, |event_loop| {
-        (event_loop.hurrying.get(), event_loop.referenced.get())
+        (event_loop.hurrying.get(), event_loop.held.get())
     });
-    let (hurrying, referenced) = told.unwrap_or_default();
+    let (hurrying, held) = told.unwrap_or_default();
     let work = with_ring(&state, |ring| {
         // Whoever listened may have stopped, which is no completion: the pump then lets the process end.
         hurrying
             || ring.has_work()
             || ring.is_closing()
             || has_room_for_pending(ring)
-            || referenced && nothing_comes(ring)
+            || held && nothing_comes(ring)
     });
     if work == Some(true) {
         EventLoop::pump(&state, Phase::Prepare);

@@ -129,6 +129,12 @@ impl NativeRing {
         result
     }
 
+    /// JavaScript has changed in the shared block what shall keep the process alive.
+    #[napi]
+    pub fn refresh(&self) {
+        EventLoop::refresh(&self.state);
+    }
+
     /// Closes a ring that cannot be tied to a loop: cancels, and waits a bounded time.
     #[napi]
     pub fn close_now(&self) {

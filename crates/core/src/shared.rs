@@ -43,9 +43,13 @@ pub enum Word {
     Overflowed = 8,
     /// 1 while JavaScript waits for messages of other rings.
     Listening = 9,
+    /// 1 while the ring shall not keep the process alive.
+    Unref = 10,
+    /// Operations in flight, as JavaScript counts, that shall not keep the process alive.
+    Unreferenced = 11,
 }
 
-pub const WORDS: [(&str, Word); 10] = [
+pub const WORDS: [(&str, Word); 12] = [
     ("sqHead", Word::SqHead),
     ("sqTail", Word::SqTail),
     ("cqHead", Word::CqHead),
@@ -56,6 +60,8 @@ pub const WORDS: [(&str, Word); 10] = [
     ("recycleCount", Word::RecycleCount),
     ("overflowed", Word::Overflowed),
     ("listening", Word::Listening),
+    ("unref", Word::Unref),
+    ("unreferenced", Word::Unreferenced),
 ];
 
 /// Bits of `extra` in a completion record. Low 16 bits: the generation of a new registered-file slot, or the

@@ -1,0 +1,44 @@
+import { constants } from 'node:os';
+import { systemError } from '../errors.ts';
+import type { NativeRing } from '../platform/native.ts';
+import type { Attached } from './attached.ts';
+import { CANCEL_AGAIN_MS } from './forgotten.ts';
+
+const ECANCELED = constants.errno.ECANCELED;
+
+/** What an operation of a ring that closes is told. */
+export const closing = (): ReturnType<typeof systemError> => systemError(-ECANCELED, 'io_uring_enter');
+
+/** Ties a ring to the event loop, if that can be done. */
+function tied(attached: Attached): boolean {
+  try {
+    attached.attach();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Cancels what is in flight and waits until the kernel has let go of everything, or, without an event loop, for a
+ * bounded time.
+ *
+ * @param onClosed is given what is to be called when the ring is gone
+ */
+export async function cancelAndWait(
+  native: NativeRing,
+  attached: Attached,
+  onClosed: (gone: () => void) => void,
+): Promise<void> {
+  if (tied(attached)) {
+    const gone = new Promise<void>((resolve) => onClosed(resolve));
+    native.close();
+    const again = setInterval(() => native.cancelAll(), CANCEL_AGAIN_MS);
+    await gone;
+    clearInterval(again);
+  } else {
+    native.closeNow();
+  }
+  // Nothing is left of the kernel's side; whoever still waits (on a ring that broke) is told.
+  attached.abandon(closing(), ECANCELED);
+}

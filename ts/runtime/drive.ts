@@ -1,0 +1,78 @@
+import { constants } from 'node:os';
+import { systemError, UringError } from '../errors.ts';
+import { Word } from '../generated/abi.ts';
+import { checkName } from '../validate.ts';
+import type { Attached } from './attached.ts';
+import type { Engine } from './engine.ts';
+
+const { EAGAIN, EBUSY } = constants.errno;
+
+/** When `ring.run` returns. */
+export type RunMode = 'once' | 'untilDone' | 'forever';
+
+const MODES = { once: 'once', untilDone: 'untilDone', forever: 'forever' } as const;
+
+/** Drives a ring by blocking the thread, with the callbacks that the event loop would call. */
+export class Drive {
+  readonly #engine: Engine;
+  readonly #attached: Attached;
+  #running = false;
+  #stopped = false;
+
+  constructor(engine: Engine, attached: Attached) {
+    this.#engine = engine;
+    this.#attached = attached;
+  }
+
+  /** Answers how many completions were delivered. */
+  run(mode: RunMode): number {
+    checkName('mode', mode, MODES);
+    if (this.#running) {
+      const message = 'run was called inside of a callback of run: start operations there, and let it return';
+      throw new UringError('ERR_URING_RUNNING', message);
+    }
+    this.#running = true;
+    this.#stopped = false;
+    const first = this.#engine.word(Word.cqHead);
+    try {
+      do {
+        if (mode !== 'forever' && this.#isDone) break;
+        this.#wait();
+        this.#deliver();
+      } while (mode !== 'once' && !this.#stopped);
+    } finally {
+      this.#running = false;
+    }
+    return (this.#engine.word(Word.cqHead) - first) | 0;
+  }
+
+  /** Makes `run` return when the batch is delivered. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  get #isDone(): boolean {
+    return this.#engine.slots.live === 0 && this.#attached.waiting === 0;
+  }
+
+  #wait(): void {
+    const result = this.#engine.hot.submitAndWait(1, -1);
+    // Short of memory for now: what is delivered makes room.
+    if (result < 0 && result !== -EAGAIN && result !== -EBUSY) throw systemError(result, 'io_uring_enter');
+  }
+
+  /** Delivers the whole batch, and only then throws what callbacks have thrown. */
+  #deliver(): void {
+    const errors: unknown[] = [];
+    for (let left = true; left; ) {
+      try {
+        this.#attached.deliver(0);
+        left = false;
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 1) throw new AggregateError(errors, `${errors.length} callbacks of one batch threw`);
+    if (errors.length === 1) throw errors[0];
+  }
+}
