@@ -52,8 +52,8 @@ declare('what is no operation is refused by every method that takes one', [
   type('exec(function)', (ring) => ring.exec(wrong(nop)), /"operation" .* Received function/),
   type('start(1)', (ring) => ring.start(wrong(1), () => {}), /"operation"/),
   type(
-    'start without callback',
-    (ring) => ring.start(nop(), wrong(undefined)),
+    'start with a callback that is none',
+    (ring) => ring.start(nop(), wrong(null)),
     /"callback" argument must be of type function/,
   ),
   type(

@@ -1,12 +1,62 @@
-// What xuring can do with the kernel, by the rows of its list (X11 to X16), where no other test proves it.
+// What xuring can do, by the rows of its list, where no other test proves it.
 import test from 'ava';
 import * as uring from 'uring';
 import { asyncCancel, read, timeout } from 'uring';
 import * as f from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
+import { runModule } from './_process.ts';
 import { until } from './_until.ts';
 
 leakCheck(test);
+
+test('X2: a million operations by callback allocate nothing, once everything has its slot', async (t) => {
+  t.timeout(120_000);
+  const program = `
+    import { getHeapStatistics } from 'node:v8';
+    import { Ring, nop } from 'uring';
+    const ring = new Ring({ asyncContext: false });
+    const operation = nop();
+    let left = 0;
+    let done;
+    const again = () => {
+      if (left > 0) start();
+      else if (ring.inFlight === 0) done();
+    };
+    function start() {
+      left -= 1;
+      ring.start(operation, again);
+    }
+    const round = (count) => new Promise((resolve) => {
+      done = resolve;
+      left = count;
+      for (let at = 0; at < 128; at += 1) start();
+    });
+    await round(200_000);
+    globalThis.gc();
+    await round(200_000);
+    const before = getHeapStatistics().used_heap_size;
+    await round(1_000_000);
+    console.log(getHeapStatistics().used_heap_size - before);
+    await ring.close();
+  `;
+  // So large that nothing is collected, and whatever is allocated can be seen.
+  const nodeArguments = ['--expose-gc', '--max-semi-space-size=256', '--min-semi-space-size=256'];
+  const ended = await runModule(program, { nodeArguments, timeoutMs: 100_000 });
+  t.like(ended, { code: 0, stderr: '' });
+  const bytes = Number(ended.stdout);
+  t.true(bytes < 250_000, `${bytes} bytes for 1,000,000 operations`);
+});
+
+test('X9: the default callback does nothing, and an operation without one is run', async (t) => {
+  const pipe = f.fifo(t);
+  await withRing({}, async (ring) => {
+    ring.start(uring.write(pipe, Buffer.from('nobody waits')));
+    ring.start(uring.nop({ result: -5 }));
+    await until(() => ring.inFlight === 0);
+    const buffer = Buffer.alloc(32);
+    t.is(await ring.exec(read(pipe, buffer)), 12);
+  });
+});
 
 test('X11: every operation of xuring is a function', (t) => {
   const names =

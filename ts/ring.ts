@@ -20,7 +20,7 @@ import { Drive, type RunMode } from './runtime/drive.ts';
 import { Engine } from './runtime/engine.ts';
 import type { RingEvent } from './runtime/events.ts';
 import { forgotten } from './runtime/forgotten.ts';
-import type { CompletionCallback } from './runtime/handler.ts';
+import { type CompletionCallback, ignore } from './runtime/handler.ts';
 import { KeepAlive } from './runtime/keep-alive.ts';
 import type { MultishotStream } from './runtime/multishot.ts';
 import { Receiver } from './runtime/receiver.ts';
@@ -303,14 +303,14 @@ export class Ring extends ByHand {
    * Runs an operation and calls back with its result, for multishot operations as often as there is one. The completion
    * is reused. The callback may start more; it runs in the asynchronous context of whoever started the operation.
    *
-   * @param callback gets (error, result, completion)
+   * @param callback gets (error, result, completion); default: nobody learns what became of it
    * @param userData comes back in the completion
    * @param msg a number that comes back in the completion too, such as the state of a state machine
    * @throws `ERR_URING_CLOSED`, `ERR_URING_QUEUE_FULL`, and errors that say what is wrong with the operation
    */
   start<T>(
     operation: Operation<T, 'single' | 'multishot'>,
-    callback: CompletionCallback<T>,
+    callback: CompletionCallback<T> = ignore,
     userData?: unknown,
     msg = 0,
   ): void {

@@ -5,7 +5,7 @@ import { Word } from '../generated/abi.ts';
 import type { AnyOperation } from '../operation.ts';
 import { isUrgent, means, meansMany } from './cancel.ts';
 import type { Engine } from './engine.ts';
-import { call, type Handler } from './handler.ts';
+import { call, type Handler, ignore } from './handler.ts';
 import { Link, type Pending } from './link.ts';
 import { Waiting } from './waiting.ts';
 
@@ -216,8 +216,6 @@ export class Attached {
     }
   }
 }
-
-function ignore(): void {}
 
 /** A handler whose result is what the kernel cancelled and what was cancelled here. */
 function adding(handler: Handler, cancelled: number): Handler {

@@ -22,3 +22,6 @@ export function call(
   if (typeof handler === 'function') handler(error, result, completion);
   else handler.settle(error, result, completion);
 }
+
+/** A callback that does nothing. */
+export function ignore(): void {}
