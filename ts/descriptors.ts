@@ -1,11 +1,11 @@
-import { closeSync } from 'node:fs';
 import { UringError } from './errors.ts';
+import { closeDescriptor } from './platform/descriptors.ts';
 
 /** Closes what was received and never looked at. */
 const forgotten = new FinalizationRegistry<number[]>(closeAll);
 
 function closeAll(fds: number[]): void {
-  for (const fd of fds.splice(0)) closeSync(fd);
+  for (const fd of fds.splice(0)) closeDescriptor(fd);
 }
 
 /**

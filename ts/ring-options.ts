@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { invalidType, invalidValue, systemError, UringError } from './errors.ts';
 import { FEATURES } from './flags.ts';
 import { SetupFlags } from './generated/abi.ts';
-import { type NativeRing, native, type OpenOptions } from './platform/native.ts';
+import { kOpener, type NativeRing, native, type Opener, type OpenOptions } from './platform/native.ts';
 import type { Ring } from './ring.ts';
 import { checkCombinations, type SetupFlagOptions, setupFlagsOf, setupRefused } from './setup-flags.ts';
 import { checkBoolean, checkInteger, checkOptions, checkPowerOfTwo, isSet, UINT32_MAX } from './validate.ts';
@@ -130,7 +130,7 @@ export function openRing(
   descriptorOf: (ring: unknown) => number | undefined,
 ): NativeRing {
   const { open, features } = checked(options, descriptorOf);
-  const ring = native().open(open);
+  const ring = ((options as { [kOpener]?: Opener })[kOpener] ?? native()).open(open);
   if (typeof ring === 'number') {
     if (ring === -constants.errno.EBUSY) throw tableFull('io_uring_setup');
     if (ring !== -constants.errno.EINVAL) throw systemError(ring, 'io_uring_setup');

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { UringError } from '../errors.ts';
+import type { Clock } from '../runtime/clock.ts';
 
 /** The calls of `crates/binding/src/hot.rs`: numbers in, a count or a negative errno out. */
 export interface HotFunctions {
@@ -123,11 +124,15 @@ export interface NativeShared {
 export interface NativeSubmission extends NativeMemory {
   shared(): ArrayBuffer;
   hot(): Pick<HotFunctions, 'submit'>;
+  /** Why an operation was refused, where no number says it: a mock has errors of its own. */
+  refusal?(index: number): UringError | undefined;
 }
 
 /** The cold calls of `crates/binding/src/lib.rs`; numbers below zero are negative errnos. */
 export interface NativeRing extends NativeRegistrar, NativeSubmission, NativeShared {
   hot(): HotFunctions;
+  /** What deadlines count on; the system's clock where it is missing. */
+  readonly clock?: Clock;
   layout(): Layout | null;
   stats(): number[];
   attach(deliver: (fatal: number) => void, closed: () => void): number;
@@ -188,6 +193,12 @@ export interface Native {
   openSplit(entries: number, cqEntries: number): NativeSubmissionHalf | number;
   openCompletionHalf(token: number): NativeCompletionHalf | number;
 }
+
+/** In the options of a ring: what opens it in place of the native binding. */
+export const kOpener = Symbol('uring.opener');
+
+/** Opens rings. */
+export type Opener = Pick<Native, 'open'>;
 
 let loaded: Native | undefined;
 

@@ -4,6 +4,7 @@ import { systemError, UringError } from '../errors.ts';
 import { Word } from '../generated/abi.ts';
 import type { AnyOperation } from '../operation.ts';
 import { isUrgent, means, meansMany } from './cancel.ts';
+import { type Clock, systemClock } from './clock.ts';
 import type { Engine } from './engine.ts';
 import { call, type Handler, ignore } from './handler.ts';
 import { Link, type Pending } from './link.ts';
@@ -36,6 +37,10 @@ export class Attached {
 
   get waiting(): number {
     return this.#waiting.count;
+  }
+
+  get clock(): Clock {
+    return this.#engine.native.clock ?? systemClock;
   }
 
   /** Ties the ring to the event loop, once. */

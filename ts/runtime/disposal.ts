@@ -1,8 +1,8 @@
-import { closeSync } from 'node:fs';
 import { FixedFile } from '../files.ts';
 import { SqeFlags } from '../flags.ts';
 import { Op, opInfo } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
+import { closeDescriptor } from '../platform/descriptors.ts';
 import type { NativeRing } from '../platform/native.ts';
 
 const SOCK_DGRAM = 2;
@@ -22,7 +22,7 @@ export function discard(native: NativeRing | undefined, operation: AnyOperation,
   for (const part of operation.traits?.parts?.(result) ?? [result]) {
     if (part instanceof FixedFile) native?.clearFile(part.handle);
     else if (isDisposable(part)) part[Symbol.dispose]();
-    else if (typeof part === 'number' && makesDescriptors(operation)) closeSync(part);
+    else if (typeof part === 'number' && makesDescriptors(operation)) closeDescriptor(part);
     else continue;
     isGivenUp = true;
   }

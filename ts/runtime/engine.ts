@@ -405,7 +405,9 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     const res = completion.res;
     if (res < 0 && -res !== operation.successErrno) {
       const isLocal = (extra & EXTRA_IS_LOCAL) !== 0;
-      completion.error = isLocal ? rejected(operation, res, extra) : failure(operation, res);
+      completion.error = isLocal
+        ? (this.native.refusal?.(slot.index) ?? rejected(operation, res, extra))
+        : failure(operation, res);
       // A worker thread takes a buffer before it runs the operation, and keeps it when that fails.
       if ((flags & CqeFlags.BUFFER) !== 0) operation.buffers?.giveUp(flags);
       return;

@@ -10,8 +10,6 @@ import { forgetAborted, whenAborted } from './signals.ts';
 
 const ECANCELED = constants.errno.ECANCELED;
 const NSEC_PER_MS = 1e6;
-/** Node's timers take no more. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
 
 /** What became of one operation. */
 export interface Ended {
@@ -45,7 +43,7 @@ export class Together {
   /** Completions that are still to come. */
   #left = 0;
   #pending: Pending | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #forgetTimer: (() => void) | undefined;
   #stopped: Stopped;
   #cancelsSent = 0;
   readonly #onAbort = (): void => this.#abort();
@@ -71,7 +69,7 @@ export class Together {
     this.#pending = attached.startTogether(links);
     // What waits for room is not the kernel's yet, and nor is its deadline.
     if (this.#pending !== undefined && timeoutMs !== undefined)
-      this.#timer = setTimeout(() => this.#expireWaiting(), Math.min(timeoutMs, TIMER_MAX_MS));
+      this.#forgetTimer = attached.clock.after(timeoutMs, () => this.#expireWaiting());
     if (signal !== undefined) whenAborted(signal, this.#onAbort);
   }
 
@@ -79,7 +77,7 @@ export class Together {
     const limit =
       timeoutMs === undefined
         ? undefined
-        : linkTimeout(process.hrtime.bigint() + BigInt(Math.round(timeoutMs * NSEC_PER_MS)), {
+        : linkTimeout(this.#attached.clock.nowNs() + BigInt(Math.round(timeoutMs * NSEC_PER_MS)), {
             absolute: true,
           });
     const links: Link[] = [];
@@ -119,7 +117,7 @@ export class Together {
   #oneLess(): void {
     this.#left -= 1;
     if (this.#left > 0) return;
-    clearTimeout(this.#timer);
+    this.#forgetTimer?.();
     if (this.#signal !== undefined) forgetAborted(this.#signal, this.#onAbort);
     this.#done(this.#ended as Ended[], this.#stopped);
   }
