@@ -4,12 +4,16 @@ import test from 'ava';
 import {
   AbortError,
   acceptMultishot,
+  asyncCancel,
   fsync,
   nop,
   openat,
+  PollEvents,
   pipe,
+  pollMultishot,
   type Ring,
   read,
+  SqeFlags,
   socket,
   timeout,
   UringError,
@@ -241,5 +245,53 @@ test('signals and deadlines of the wrong kind are refused before anything starts
     const stream = (): unknown => ring.multishot(acceptMultishot(fd), { signal: 'x' as never });
     t.throws(stream, { code: 'ERR_INVALID_ARG_TYPE', message: /AbortSignal/ });
     t.is(ring.inFlight, 0);
+  });
+});
+
+test('a cancel request with a signal or a deadline goes ahead of what waits all the same', async (t) => {
+  await withRing({ entries: 4, cqEntries: 4 }, async (ring) => {
+    const hour = timeout(HOUR_MS);
+    const stopped = ring.exec(hour).catch((error: UringError) => error.code);
+    const hours = await filled(ring);
+    t.is(await ring.exec(asyncCancel(hour), { timeoutMs: HOUR_MS }), 0);
+    t.is(await stopped, 'ECANCELED');
+    await ring.close();
+    await Promise.all(hours);
+  });
+});
+
+test('a deadline that cannot be set is an error of its own, and no timeout', async (t) => {
+  await withRing({ disabled: true }, async (ring) => {
+    ring.registrar.restrict({ operations: ['nop'], sqeFlagsAllowed: SqeFlags.LINK });
+    ring.enable();
+    t.is(await ring.exec(nop({ result: 1 })), 1);
+    const error = await t.throwsAsync(ring.exec(nop(), { timeoutMs: HOUR_MS }));
+    t.not((error as UringError).code, 'ERR_URING_TIMEOUT');
+  });
+});
+
+test('aborting what is in flight is quick, however many wait', async (t) => {
+  t.timeout(60_000);
+  await withRing({ entries: 64, cqEntries: 1024 }, async (ring) => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const aborted = Array.from({ length: 1024 }, () =>
+      ring.exec(timeout(HOUR_MS), { signal }).catch((error: AbortError) => error.code),
+    );
+    await settle();
+    const others = Array.from({ length: 50_000 }, () => ring.exec(nop({ result: 1 })));
+    // A look at all that wait for each request would take minutes.
+    controller.abort();
+    t.deepEqual([...new Set(await Promise.all(aborted))], ['ABORT_ERR']);
+    t.deepEqual([...new Set(await Promise.all(others))], [1]);
+  });
+});
+
+test('multishot operations leave room for others, however many there are', async (t) => {
+  const fd = fifo(t);
+  await withRing({ entries: 4, cqEntries: 4 }, async (ring) => {
+    for (let at = 0; at < 12; at += 1) ring.start(pollMultishot(fd, PollEvents.PRI));
+    t.is(await ring.exec(nop({ result: 5 })), 5);
+    t.is(ring.inFlight, 12);
   });
 });

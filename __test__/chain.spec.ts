@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import test from 'ava';
 import {
   AbortError,
+  asyncCancel,
   ChainError,
   fsync,
   linkTimeout,
@@ -13,6 +14,7 @@ import {
   SqeFlags,
   timeout,
   write,
+  writev,
 } from 'uring';
 import { assertUsable, fifo, file, pattern } from './_fixtures.ts';
 import { leakCheck, openFds, withRing } from './_helpers.ts';
@@ -194,6 +196,10 @@ test('what is no chain is refused before anything starts', async (t) => {
       ring.chain(operations as never, options as never);
     await t.throwsAsync(chain(nop()), { code: 'ERR_INVALID_ARG_TYPE', message: /"operations"/ });
     await t.throwsAsync(chain([]), { code: 'ERR_OUT_OF_RANGE', message: /operations.length/ });
+    await t.throwsAsync(chain([timeout(5), nop()]), {
+      code: 'ERR_INVALID_ARG_VALUE',
+      message: /etimeSuccess/,
+    });
     await t.throwsAsync(chain([nop(), 7]), { code: 'ERR_INVALID_ARG_TYPE', message: /"operation"/ });
     await t.throwsAsync(chain(Array(5).fill(nop())), {
       code: 'ERR_OUT_OF_RANGE',
@@ -211,5 +217,90 @@ test('what is no chain is refused before anything starts', async (t) => {
     await t.throwsAsync(chain([pollMultishot(0, 1)]), { message: /completes more than once|multishot/ });
     await t.throwsAsync(chain([nop()], { hard: 1 }), { code: 'ERR_INVALID_ARG_TYPE', message: /hard/ });
     t.is(ring.inFlight, 0);
+  });
+});
+
+test('an entry that the kernel refuses is named, although it cancels the links before it too', async (t) => {
+  await withRing({}, async (ring) => {
+    const error = await t.throwsAsync(ring.chain([nop(), nop({ personality: 77 }), nop()]), {
+      instanceOf: ChainError,
+    });
+    t.like(error, { code: 'EINVAL', failedIndex: 1 });
+    t.deepEqual(
+      error.results.map(({ status }) => status),
+      ['cancelled', 'failed', 'cancelled'],
+    );
+  });
+});
+
+test('a transfer that was complete is not called short because the one after it was cancelled', async (t) => {
+  const { fd } = file(t);
+  await withRing({}, async (ring) => {
+    const hour = timeout(HOUR_MS);
+    const parts = [Buffer.from('ab'), Buffer.from('cd')];
+    const running = ring.chain([writev(fd, parts), hour]);
+    await settle();
+    await ring.exec(asyncCancel(hour));
+    const error = await t.throwsAsync(running, { instanceOf: ChainError, code: 'ECANCELED' });
+    t.is(error.failedIndex, 1);
+    t.deepEqual(error.results[0], { status: 'done', value: 4 });
+    t.is(await ring.exec(nop({ result: 3 })), 3);
+  });
+});
+
+test('a timer in a chain lets the next one start, with etimeSuccess', async (t) => {
+  await withRing({}, async (ring) => {
+    t.deepEqual(await ring.chain([timeout(1, { etimeSuccess: true }), nop({ result: 2 })]), [undefined, 2]);
+    await t.notThrowsAsync(ring.chain([nop(), timeout(1)]));
+    await t.notThrowsAsync(ring.chain([nop(), timeout(1), nop()], { hard: true }));
+  });
+});
+
+test('a queue of one entry has no room for a deadline, which is said at once', async (t) => {
+  await withRing({ entries: 1, cqEntries: 4 }, async (ring) => {
+    const code = 'ERR_INVALID_ARG_VALUE';
+    await t.throwsAsync(ring.exec(nop(), { timeoutMs: 50 }), { code, message: /entries >= 2/ });
+    await t.throwsAsync(ring.chain([nop()], { timeoutMs: 50 }), { code, message: /entries >= 2/ });
+    t.deepEqual(await ring.chain([nop({ result: 1 })]), [1]);
+    await assertUsable(t, ring);
+  });
+});
+
+test('a queue is not made smaller than a chain that waits for room', async (t) => {
+  await withRing({ entries: 8, cqEntries: 8 }, async (ring) => {
+    const hours = Array.from({ length: 8 }, () => ring.exec(timeout(HOUR_MS)).catch(() => {}));
+    const chain = ring.chain(Array.from({ length: 8 }, () => nop())).catch((error) => error.code);
+    await settle();
+    t.throws(() => ring.resize({ entries: 4 }), { code: 'ERR_URING_PREPARED', message: /chain of 8/ });
+    await ring.close();
+    t.is(await chain, 'ECANCELED');
+    await Promise.all(hours);
+  });
+});
+
+test('a ring that shares its polling thread refuses chains and deadlines, which would be cut apart', async (t) => {
+  await withRing({ sqpoll: { idleMs: 5 } }, async (parent) => {
+    t.deepEqual(await parent.chain([nop({ result: 1 }), nop({ result: 2 })]), [1, 2]);
+    await withRing({ sqpoll: { idleMs: 5 }, attachTo: parent }, async (child) => {
+      for (const ring of [parent, child]) {
+        const refused = { code: 'ERR_URING_SHARED_SQPOLL', message: /a thread of its own/ };
+        await t.throwsAsync(ring.chain([nop(), nop()]), refused);
+        await t.throwsAsync(ring.exec(nop(), { timeoutMs: 5 }), refused);
+        t.throws(() => ring.prepChain([nop(), nop()]), refused);
+        t.is(await ring.exec(nop({ result: 3 })), 3);
+      }
+    });
+  });
+});
+
+test('closing does not wait for each of many hard links in turn', async (t) => {
+  await withRing({}, async (ring) => {
+    const hours = Array.from({ length: 64 }, () => timeout(HOUR_MS));
+    const chain = ring.chain(hours, { hard: true }).catch((error: ChainError) => error.results.length);
+    await settle();
+    const { enters } = ring.stats();
+    await ring.close();
+    t.is(await chain, 64);
+    t.true(ring.stats().enters - enters < 1000);
   });
 });

@@ -1,7 +1,7 @@
 // Driving a ring by blocking, with callbacks; and what keeps a process alive.
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
-import { nop, type Ring, read, SqeFlags, timeoutMultishot } from 'uring';
+import { asyncCancel, nop, type Ring, read, SqeFlags, timeoutMultishot } from 'uring';
 import { assertUsable, fifo } from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
 import { runModule, WELL } from './_process.ts';
@@ -96,6 +96,76 @@ test('an exception in a callback reaches the caller of run, when the rest of the
       ['thrown 0', 'thrown 1', 'thrown 2'],
     );
     await assertUsable(t, ring);
+  });
+});
+
+test('a callback that throws about what was cancelled while it waited disturbs nobody else', async (t) => {
+  for (const asyncContext of [true, false]) {
+    const ended = await runModule(`
+      import { Ring, asyncCancel, timeout } from 'uring';
+      const caught = [];
+      process.on('uncaughtException', (error) => caught.push(error.message));
+      const ring = new Ring({ entries: 4, cqEntries: 4, asyncContext: ${asyncContext} });
+      for (let at = 0; at < 4; at += 1) ring.exec(timeout(3_600_000)).catch(() => {});
+      const waiting = timeout(1);
+      ring.start(waiting, () => { throw new Error('first'); });
+      ring.start(timeout(1), () => { throw new Error('second'); });
+      const last = ring.exec(timeout(1)).catch((error) => error.code);
+      console.log(await ring.exec(asyncCancel(waiting)), caught.length);
+      await ring.close();
+      console.log(await last, ring.inFlight, caught.join());
+    `);
+    t.like(ended, { ...WELL, stdout: '0 1\nECANCELED 0 first,second\n' });
+  }
+});
+
+test('what is cancelled while it waits is told in run', async (t) => {
+  await withRing({ entries: 4, cqEntries: 4, asyncContext: false }, (ring) => {
+    const told: unknown[] = [];
+    for (let at = 0; at < 4; at += 1) ring.start(timeoutMultishot(5), () => {});
+    for (let at = 0; at < 5; at += 1) ring.start(read(fifo(t), ring.alloc(1)), () => {});
+    const waiting = nop();
+    ring.start(waiting, (error) => told.push(error?.code));
+    ring.start(asyncCancel(waiting), (_error, result) => told.push(result));
+    ring.run('once');
+    t.deepEqual(told, ['ECANCELED', 0]);
+  });
+});
+
+test('run ends when a callback closes the ring, and for ever is no wait for nothing', async (t) => {
+  await withRing({}, async (ring) => {
+    t.throws(() => ring.run('forever'), { code: 'ERR_URING_NOTHING_IN_FLIGHT' });
+    ring.start(timeoutMultishot(1), () => void ring.close());
+    ring.run('forever');
+    t.true(ring.closed);
+    await ring.close();
+    t.is(ring.inFlight, 0);
+  });
+});
+
+test('a completion stays what it is while its callback drives the ring', async (t) => {
+  await withRing({}, async (ring) => {
+    const seen: unknown[] = [];
+    ring.prep(nop({ result: 7 }), 'mine');
+    ring.submitAndWait(1);
+    ring.forEachCompletion((completion) => {
+      ring.start(nop(), () => {});
+      ring.run();
+      seen.push(completion.userData, completion.res);
+    });
+    await new Promise<void>((resolve) =>
+      ring.start(
+        nop({ result: 8 }),
+        (_error, _result, completion) => {
+          ring.start(nop(), () => {});
+          ring.run();
+          seen.push(completion.userData, completion.res);
+          resolve();
+        },
+        'loop',
+      ),
+    );
+    t.deepEqual(seen, ['mine', 7, 'loop', 8]);
   });
 });
 
@@ -271,4 +341,46 @@ test('of an operation in flight several times, one run after the other is unrefe
     t.is(ring.unref(nop()), ring, 'one that is not in flight');
     await ring.close();
   });
+});
+
+test('a deadline does not keep the process alive when its operation does not, in flight or waiting', async (t) => {
+  const ended = await runModule(`
+    import { Ring, nop, timeout } from 'uring';
+    const ring = new Ring();
+    const hour = timeout(3_600_000);
+    ring.exec(hour, { timeoutMs: 3_000_000 });
+    ring.unref(hour);
+    const full = new Ring({ entries: 4, cqEntries: 4 }).unref();
+    for (let at = 0; at < 5; at += 1) full.exec(hour, { timeoutMs: 3_000_000 });
+    console.log(ring.hasRef(hour), full.waiting > 0);
+  `);
+  t.like(ended, { ...WELL, stdout: 'false true\n' });
+});
+
+test('an operation that waits keeps the process alive although those in flight do not', async (t) => {
+  const ended = await runModule(`
+    import { Ring, nop, timeout } from 'uring';
+    const ring = new Ring({ entries: 4, cqEntries: 4 });
+    const soon = timeout(30);
+    for (let at = 0; at < 4; at += 1) ring.start(soon);
+    for (let at = 0; at < 4; at += 1) ring.unref(soon);
+    ring.exec(nop()).then(() => console.log('it had its turn'));
+    console.log(ring.waiting);
+  `);
+  t.like(ended, { ...WELL, stdout: '1\nit had its turn\n' });
+});
+
+test('a stream that is unreferenced stays so when it starts its operation again', async (t) => {
+  const ended = await runModule(`
+    import { Ring, timeoutMultishot } from 'uring';
+    const ring = new Ring();
+    const ticks = ring.multishot(timeoutMultishot(1)).unref();
+    for (let at = 0; at < 3; at += 1) await Promise.race([ticks.next(), new Promise((resolve) => setTimeout(resolve, 1000))]);
+    // Nobody takes them: it is stopped for a while, and started again by the next one.
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    for (let at = 0; at < 70; at += 1) await Promise.race([ticks.next(), new Promise((resolve) => setTimeout(resolve, 1000))]);
+    ticks.next();
+    console.log('end');
+  `);
+  t.like(ended, { ...WELL, stdout: 'end\n' });
 });

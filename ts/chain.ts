@@ -1,14 +1,18 @@
 // Operations that run one after the other, and what became of each.
-import { AbortError, timeoutError, UringError } from './errors.ts';
-import { opInfo } from './generated/ops.ts';
+import { AbortError, detailsOf, timeoutError, UringError } from './errors.ts';
+import { Op } from './generated/ops.ts';
 import type { AnyOperation, Operation } from './operation.ts';
 import type { Ended, Stopped } from './runtime/together.ts';
 
 /** What an operation results in. */
 export type ResultOf<O> = O extends Operation<infer T, 'single'> ? T : never;
 
+/** An operation that completes once. */
+// biome-ignore lint/suspicious/noExplicitAny: results are invariant, so "any single operation" has no other name
+export type SingleOperation = Operation<any, 'single'>;
+
 /** What each operation of a chain results in. */
-export type ChainResults<L extends readonly AnyOperation[]> = { -readonly [K in keyof L]: ResultOf<L[K]> };
+export type ChainResults<L extends readonly SingleOperation[]> = { -readonly [K in keyof L]: ResultOf<L[K]> };
 
 /** What became of one operation of a chain that failed. */
 export type LinkResult =
@@ -17,7 +21,7 @@ export type LinkResult =
   /** It transferred fewer bytes than it was to, which ends a chain. */
   | { readonly status: 'short'; readonly value: unknown }
   | { readonly status: 'failed'; readonly error: UringError }
-  /** It did not run, because the chain had ended before. */
+  /** It did not run, or was stopped, because of another. */
   | { readonly status: 'cancelled' };
 
 /**
@@ -44,11 +48,11 @@ export class ChainError extends UringError {
 
   /** @internal */
   constructor(cause: UringError, failedIndex: number, results: readonly LinkResult[]) {
-    const { code, errno, syscall, path, dest } = cause;
     const notRun = results.filter(({ status }) => status === 'cancelled').length;
     const others = notRun === 0 ? '' : `, and ${notRun} after it did not run`;
-    super(code, `${cause.message} (link ${failedIndex} of ${results.length}${others})`);
-    Object.assign(this, { errno, syscall, path, dest, cause });
+    const message = `${cause.message} (link ${failedIndex} of ${results.length}${others})`;
+    super(cause.code, message, detailsOf(cause));
+    Object.defineProperty(this, 'cause', { value: cause, configurable: true, writable: true });
     this.failedIndex = failedIndex;
     this.results = results;
   }
@@ -81,8 +85,8 @@ export function chainResults(
   stopped: Stopped,
   { signal, discard }: Leftover,
 ): unknown[] {
-  const failed = failedIndex(ended, isHard, stopped);
-  const results = ended.map((one, at) => linkResult(one, at - failed, isHard, stopped));
+  const failed = isHard ? ended.findIndex(({ error }) => error !== null) : breakIndex(ended, stopped);
+  const results = ended.map((one, at) => linkResult(one, at === failed, isHard, stopped));
   if (stopped === 'aborted') {
     const kept = results.map((link, at) => {
       const isLost = 'value' in link && discard((ended[at] as Ended).operation, link.value);
@@ -92,41 +96,44 @@ export function chainResults(
   }
   if (failed < 0) return ended.map(({ result }) => result);
   const link = results[failed] as LinkResult;
-  throw new ChainError(
-    link.status === 'failed' ? link.error : shortTransfer((ended[failed] as Ended).operation),
-    failed,
-    results,
-  );
+  const cause = link.status === 'failed' ? link.error : shortTransfer((ended[failed] as Ended).operation);
+  throw new ChainError(cause, failed, results);
 }
 
-/** The link that ended the chain, or failed first; -1 if all were done. */
-function failedIndex(ended: readonly Ended[], isHard: boolean, stopped: Stopped): number {
-  const first = ended.findIndex(({ error }) => error !== null);
-  const before = ended[first - 1];
-  const wasCancelled = ended[first]?.error?.code === 'ECANCELED' && !isHard && stopped === undefined;
-  return wasCancelled && before !== undefined && isShort(before) ? first - 1 : first;
+/** The link that broke a soft chain; -1 if all were done. */
+function breakIndex(ended: readonly Ended[], stopped: Stopped): number {
+  // An entry that the kernel refuses cancels those before it as well (io_uring/io_uring.c, io_submit_fail_init).
+  const culprit = ended.findIndex(({ error }) => error !== null && error.code !== 'ECANCELED');
+  if (culprit >= 0) return culprit;
+  const cancelled = ended.findIndex(({ error }) => error !== null);
+  const before = ended[cancelled - 1];
+  return stopped === undefined && before !== undefined && isShort(before) ? cancelled - 1 : cancelled;
 }
 
-/** @param distance from the link that failed */
 function linkResult(
   { error, result }: Ended,
-  distance: number,
+  isCulprit: boolean,
   isHard: boolean,
   stopped: Stopped,
 ): LinkResult {
-  if (error === null) return { status: distance === 0 ? 'short' : 'done', value: result };
-  if (!isHard && distance > 0 && error.code === 'ECANCELED') return { status: 'cancelled' };
+  if (error === null) return { status: isCulprit ? 'short' : 'done', value: result };
+  if (!isHard && !isCulprit && error.code === 'ECANCELED') return { status: 'cancelled' };
   return { status: 'failed', error: errorOf(error, stopped) };
 }
 
+/** What an operation that was stopped says, in the words of what stopped it. */
 function errorOf(error: UringError, stopped: Stopped): UringError {
-  const isLate = stopped === 'timed out' && (error.code === 'ECANCELED' || error.code === 'EINTR');
-  return isLate ? timeoutError(error) : error;
+  if (error.code !== 'ECANCELED' && error.code !== 'EINTR') return error;
+  if (stopped === 'timed out') return timeoutError(error);
+  return stopped instanceof UringError ? stopped : error;
 }
 
-/** Whether an operation may have transferred fewer bytes than it was to; lists are not added up. */
+/** Whether an operation is known to have transferred fewer bytes than it was to. */
 function isShort({ operation, result }: Ended): boolean {
-  return opInfo[operation.opcode]?.result === 'bytes' && result !== operation.memory?.length;
+  const { memory, payload, opcode, length } = operation;
+  const isSplice = opcode === Op.splice || opcode === Op.tee;
+  const wanted = memory?.length ?? payload?.transferBytes ?? (isSplice ? length : 0);
+  return typeof result === 'number' && result < wanted;
 }
 
 function shortTransfer({ name, path }: AnyOperation): UringError {

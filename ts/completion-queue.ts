@@ -155,7 +155,7 @@ export class CompletionQueue {
         const completion = engine.next();
         if (completion === undefined) continue;
         count += 1;
-        callback(completion);
+        engine.lend(completion, callback);
       }
       // The block may have been too small for all that the kernel had ready.
     } while (engine.hasRecords && this.overflowed);

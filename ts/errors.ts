@@ -69,15 +69,17 @@ export class AbortError extends Error {
   }
 }
 
+/** @internal What an error says besides its code and message. */
+export function detailsOf(error: UringError): UringErrorDetails {
+  const { errno, syscall, path, dest, address, port } = error;
+  const all = { errno, syscall, path, dest, address, port };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+}
+
 /** @internal An operation was not through in time. */
 export function timeoutError(cause: UringError): UringError {
-  const { syscall = 'io_uring_enter', path, dest } = cause;
-  const details = {
-    errno: -constants.errno.ETIME,
-    syscall,
-    ...(path === undefined ? {} : { path }),
-    ...(dest === undefined ? {} : { dest }),
-  };
+  const { syscall = 'io_uring_enter' } = cause;
+  const details = { ...detailsOf(cause), errno: -constants.errno.ETIME, syscall };
   const error = new UringError(
     'ERR_URING_TIMEOUT',
     `${syscall} was not through within timeoutMs, and was stopped`,

@@ -40,6 +40,8 @@ export interface Outcome {
 export interface Payload {
   /** Staging memory that the arguments need; 0 for none. */
   readonly sizeBytes: number;
+  /** Bytes to be transferred, where that is known beforehand. */
+  readonly transferBytes?: number;
   /** It writes to the last four words of the record (`addr3`), which are zero before. */
   readonly usesLastWords?: boolean;
   /** Puts the arguments into the block and their handles into the record at word `base`. */

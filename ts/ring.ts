@@ -1,6 +1,6 @@
 import { BufferGroup, type BufferGroupOptions } from './buffer-group.ts';
 import { ByHand } from './by-hand.ts';
-import type { ChainResults } from './chain.ts';
+import type { ChainResults, SingleOperation } from './chain.ts';
 import { CompletionQueue } from './completion-queue.ts';
 import { invalidValue, systemError, UringError } from './errors.ts';
 import { type ChainOptions, checkSignal, type ExecOptions } from './exec-options.ts';
@@ -20,13 +20,13 @@ import { Drive, type RunMode } from './runtime/drive.ts';
 import { Engine } from './runtime/engine.ts';
 import type { RingEvent } from './runtime/events.ts';
 import { forgotten } from './runtime/forgotten.ts';
-import { type CompletionCallback, ignore } from './runtime/handler.ts';
+import type { CompletionCallback } from './runtime/handler.ts';
 import { KeepAlive } from './runtime/keep-alive.ts';
 import type { MultishotStream } from './runtime/multishot.ts';
 import { Receiver } from './runtime/receiver.ts';
 import { closedError } from './runtime/rejects.ts';
 import { disabledError, RingState } from './runtime/ring-state.ts';
-import { Runner, type RunnerOwner } from './runtime/runner.ts';
+import { Runner } from './runtime/runner.ts';
 import { type HalfOwner, SubmissionQueue } from './submission-queue.ts';
 import { checkFunction, checkInteger, checkOptions } from './validate.ts';
 
@@ -84,15 +84,26 @@ export class Ring extends ByHand {
     const layout = this.#native.layout();
     if (layout === null) throw new UringError('ERR_URING_CLOSED', 'the ring closed while it was opened');
     this.#engine = new Engine(this, this.#native, layout);
+    if (options.attachTo !== undefined && options.sqpoll !== undefined) {
+      this.#engine.cutsChains = true;
+      options.attachTo.#engine.cutsChains = true;
+    }
     this.#state = new RingState(this.#native, this.#engine);
     this.#allocator = new Allocator(this.#native, this);
     const waitingMax = options.waitingMax ?? WAITING_MAX;
     this.#attached = new Attached(this.#engine, waitingMax, () => this.#onClosed());
     this.#receiver = new Receiver(this.#engine, this.#attached);
-    this.#drive = new Drive(this.#engine, this.#attached);
-    this.#keepAlive = new KeepAlive(this.#native, this.#engine, this.#attached);
-    this.#runner = new Runner(this.#runnerOwner(options.asyncContext ?? true));
     const owner = this.#halfOwner();
+    this.#drive = new Drive(this.#engine, this.#attached, owner);
+    this.#keepAlive = new KeepAlive(this.#native, this.#engine, this.#attached);
+    this.#runner = new Runner(owner, {
+      native: this.#native,
+      engine: this.#engine,
+      attached: this.#attached,
+      state: this.#state,
+      keepAlive: this.#keepAlive,
+      keepsContext: options.asyncContext ?? true,
+    });
     this.sq = new SubmissionQueue(this.#engine, owner);
     this.cq = new CompletionQueue(this.#engine, owner);
     this.registrar = new Registrar({
@@ -104,33 +115,19 @@ export class Ring extends ByHand {
     forgotten.register(this, this.#native, this);
   }
 
-  #runnerOwner(keepsContext: boolean): RunnerOwner {
-    const is = { closing: (): boolean => this.closed, gone: (): boolean => this.#closed };
-    return {
-      native: this.#native,
-      engine: this.#engine,
-      attached: this.#attached,
-      state: this.#state,
-      keepsContext,
-      get isClosing(): boolean {
-        return is.closing();
-      },
-      get isGone(): boolean {
-        return is.gone();
-      },
-    };
-  }
-
   #halfOwner(): HalfOwner {
-    const isGone = (): boolean => this.#closed;
+    const is = { closing: (): boolean => this.closed, gone: (): boolean => this.#closed };
     return {
       assertOpen: () => this.assertOpen(),
       entered: (result) => {
         if (result >= 0) return result;
         throw this.#state.isDisabled ? disabledError() : systemError(result, 'io_uring_enter');
       },
+      get isClosing(): boolean {
+        return is.closing();
+      },
       get isGone(): boolean {
-        return isGone();
+        return is.gone();
       },
     };
   }
@@ -208,7 +205,7 @@ export class Ring extends ByHand {
    */
   resize(options: { entries?: number; cqEntries?: number }): void {
     this.assertOpen();
-    this.#state.resize(options);
+    this.#state.resize(options, this.#attached.longestWaiting);
   }
 
   /**
@@ -281,7 +278,10 @@ export class Ring extends ByHand {
    *
    * @param options `timeoutMs` is for the whole chain
    * @returns rejects with a {@link ChainError}, which says which one failed and what became of each
-   * @throws `ERR_OUT_OF_RANGE` for a chain that is longer than the queue
+   * `ERR_OUT_OF_RANGE` for one that is longer than the queue (with `timeoutMs` than half of it), `ERR_URING_SHARED_SQPOLL`;
+   * {@link AbortError} when it was stopped by its signal, and `ERR_URING_TIMEOUT` is the code of one that was late. Since
+   * Linux 5.3
+   * @see {@link https://man7.org/linux/man-pages/man7/io_uring_linked_requests.7.html io_uring_linked_requests(7)}
    * @example
    * ```ts
    * import { openSync } from 'node:fs';
@@ -292,7 +292,7 @@ export class Ring extends ByHand {
    * const [bytes] = await ring.chain([write(fd, Buffer.from('entry')), fsync(fd, { dataOnly: true })]);
    * ```
    */
-  chain<const L extends readonly AnyOperation[]>(
+  chain<const L extends readonly SingleOperation[]>(
     operations: L,
     options: ChainOptions = {},
   ): Promise<ChainResults<L>> {
@@ -310,11 +310,11 @@ export class Ring extends ByHand {
    */
   start<T>(
     operation: Operation<T, 'single' | 'multishot'>,
-    callback: CompletionCallback<T> = ignore,
+    callback?: CompletionCallback<T>,
     userData?: unknown,
     msg = 0,
   ): void {
-    this.#runner.start(operation, callback as CompletionCallback<unknown>, userData, msg);
+    this.#runner.start(operation, callback as CompletionCallback<unknown> | undefined, userData, msg);
   }
 
   /**
@@ -356,7 +356,9 @@ export class Ring extends ByHand {
    * @param mode `'once'` returns after the first completions, `'untilDone'` (the default) when nothing is in flight or
    * waits, `'forever'` when `stop` is called. All three return early if a callback throws
    * @returns how many completions were delivered
-   * @throws what a callback has thrown, after the rest of the batch was delivered; an `AggregateError` if several have
+   * @throws what a callback has thrown, after the rest of the batch was delivered; an `AggregateError` if several have.
+   * `ERR_URING_NOTHING_IN_FLIGHT` where `'forever'` would wait for nothing, `ERR_URING_RUNNING` within a callback of `run`,
+   * `ERR_URING_CLOSED`
    * @example
    * ```ts
    * import { Ring, nop } from 'uring';
@@ -371,7 +373,7 @@ export class Ring extends ByHand {
     return this.#drive.run(mode);
   }
 
-  /** Makes `run` return when what has completed is delivered; for callbacks. */
+  /** Makes `run` return when what has completed is delivered; for callbacks. Does nothing while nobody runs the ring. */
   stop(): void {
     this.#drive.stop();
   }
@@ -387,14 +389,24 @@ export class Ring extends ByHand {
 
   /**
    * As `unref` of Node's timers: the process may end although something is in flight. For the whole ring, or for one
-   * operation that was started, such as an accept that goes on in the background; of several runs of it, the first.
+   * operation that was started; of several runs of it, the first. A stream has `unref` of its own.
+   *
+   * @example
+   * ```ts
+   * import { Ring, timeout } from 'uring';
+   *
+   * const ring = new Ring();
+   * const hour = timeout(3_600_000);
+   * ring.start(hour);
+   * ring.unref(hour); // does not wait for it
+   * ```
    */
   unref(operation?: AnyOperation): this {
     this.#keepAlive.set(false, operation);
     return this;
   }
 
-  /** Whether the ring, or an operation in flight, keeps the process alive. */
+  /** Whether the ring may keep the process alive, as it does while something is in flight; or whether an operation does. */
   hasRef(operation?: AnyOperation): boolean {
     return this.#keepAlive.has(operation);
   }

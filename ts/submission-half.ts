@@ -50,6 +50,9 @@ function partsOf(half: NativeSubmissionHalf, layout: Layout): Parts {
       if (state.isClosed) throw closedError();
     },
     entered,
+    get isClosing(): boolean {
+      return state.isClosed;
+    },
     get isGone(): boolean {
       return state.isClosed;
     },

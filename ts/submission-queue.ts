@@ -3,6 +3,7 @@ import { SqeFlags } from './flags.ts';
 import { type AnyOperation, checkSqeFlags, Operation } from './operation.ts';
 import type { NativeSubmission } from './platform/native.ts';
 import type { Engine } from './runtime/engine.ts';
+import { chainsAreCut } from './runtime/rejects.ts';
 import { checkOptions, isSet } from './validate.ts';
 
 /** How the operations of a chain are linked, and what their completions carry. */
@@ -13,11 +14,15 @@ export interface PrepChainOptions {
   userData?: readonly unknown[];
 }
 
+const LINKS = SqeFlags.LINK | SqeFlags.HARDLINK;
+
 /** @internal What the halves ask of their ring. */
 export interface HalfOwner {
   assertOpen(): void;
   /** What entering the kernel answered, or its error. */
   entered(result: number): number;
+  /** `close` was called. */
+  readonly isClosing: boolean;
   /** The kernel's side is gone; what was read before can still be taken. */
   readonly isGone: boolean;
 }
@@ -74,6 +79,8 @@ export class SubmissionQueue {
     this.#owner.assertOpen();
     try {
       this.check(operation, userData);
+      const isLinked = operation.hasFlags(LINKS) || (flags & LINKS) !== 0;
+      if (isLinked && this.#engine.cutsChains) throw chainsAreCut();
       return this.#engine.prep(operation, undefined, userData, flags === 0 ? 0 : checkSqeFlags(flags));
     } catch (error) {
       // What is prepared next would take the place of the one that was refused.

@@ -14,6 +14,7 @@ export const Word = {
   listening: 9,
   unref: 10,
   unreferenced: 11,
+  waiting: 12,
 } as const;
 
 /** Why Rust refused an operation record. */

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { invalidValue, outOfRange } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
-import { Operation, type OperationOptions, type Payload } from '../operation.ts';
+import { type AnyOperation, Operation, type OperationOptions, type Payload } from '../operation.ts';
 import { checkTime, TIMESPEC_BYTES, type Time, type Timespec, writeTimespec } from '../timespec.ts';
 import { checkInteger, checkName, checkOptions, isSet, UINT32_MAX } from '../validate.ts';
 import { checkTarget, type OperationTarget } from './cancel.ts';
@@ -42,10 +42,29 @@ class TimespecPayload implements Payload {
     this.#field = field;
   }
 
+  protected get time(): Timespec {
+    return this.#time;
+  }
+
   write(block: StagedBlock, record: Int32Array, base: number): void {
-    writeTimespec(block.view, 0, this.#time);
+    writeTimespec(block.view, 0, this.time);
     record[base + this.#field] = block.offset;
     record[base + this.#field + 1] = block.handle;
+  }
+}
+
+/** What is left until a point in time, counted when the operation is prepared: it may have waited for room. */
+class RemainingPayload extends TimespecPayload {
+  readonly #remaining: () => bigint;
+
+  constructor(remaining: () => bigint) {
+    super({ sec: 0n, nsec: 0n }, ADDR);
+    this.#remaining = remaining;
+  }
+
+  protected override get time(): Timespec {
+    const nsec = this.#remaining();
+    return checkTime('time', nsec > 0n ? nsec : 0n);
   }
 }
 
@@ -262,4 +281,16 @@ export function timeoutUpdate(
  */
 export function linkTimeout(time: Time, options?: ClockOptions): Operation<void> {
   return timer<'single'>(Op.linkTimeout, checkTime('time', time), options);
+}
+
+/** @internal As `linkTimeout`, with the time that is left when it is prepared, in nanoseconds. */
+export function linkTimeoutLater(remainingNs: () => bigint): Operation<void> {
+  const operation = linkTimeout(0);
+  operation.arguments(new RemainingPayload(remainingNs));
+  return operation;
+}
+
+/** @internal Whether it is a timer that breaks a chain when its time is up. */
+export function breaksChains({ opcode, opFlags }: AnyOperation): boolean {
+  return opcode === Op.timeout && (opFlags & ETIME_SUCCESS) === 0;
 }

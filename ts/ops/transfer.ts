@@ -1,7 +1,7 @@
 // What sending and receiving have in common.
 import { BufferRing } from '../buffer-ring.ts';
 import { invalidType, invalidValue } from '../errors.ts';
-import type { PlacedBuffer } from '../memory/placed.ts';
+import { PlacedBuffer } from '../memory/placed.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import type { Operation, OperationOptions, Payload } from '../operation.ts';
 import { ProvidedBuffers } from '../provided-buffers.ts';
@@ -62,6 +62,7 @@ export function checkReceivingBuffers(name: string, buffers: unknown): ProvidedB
 /** One buffer or a list of them, after the address to send to. */
 export class TransferPayload implements Payload {
   readonly sizeBytes: number;
+  readonly transferBytes: number;
   readonly #data: PlacedBuffer | BufferList;
   readonly #address: Uint8Array | undefined;
   /** Where the data starts in the block. */
@@ -72,6 +73,7 @@ export class TransferPayload implements Payload {
     this.#address = address;
     this.#start = address === undefined ? 0 : (address.byteLength + 7) & ~7;
     this.sizeBytes = this.#start + data.sizeBytes;
+    this.transferBytes = data instanceof PlacedBuffer ? data.sizeBytes : data.transferBytes;
   }
 
   write(block: StagedBlock, record: Int32Array, base: number, ring: unknown): void {

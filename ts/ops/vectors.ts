@@ -27,12 +27,14 @@ export function checkVectors(name: string, buffers: unknown): readonly Uint8Arra
 export class BufferList {
   /** The worst case: every buffer has to be copied. */
   readonly sizeBytes: number;
+  readonly transferBytes: number;
   readonly count: number;
   readonly #buffers: readonly PlacedBuffer[];
 
   constructor(views: readonly Uint8Array[], access: Access) {
     this.#buffers = views.map((view) => new PlacedBuffer(view, access));
     this.count = views.length;
+    this.transferBytes = views.reduce((sum, view) => sum + view.byteLength, 0);
     this.sizeBytes = this.#buffers.reduce(
       (sum, buffer) => sum + buffer.sizeBytes,
       views.length * ENTRY_BYTES,
@@ -70,11 +72,13 @@ export class BufferList {
 /** @internal A list of buffers as the only argument besides numbers. */
 export class VectorPayload implements Payload {
   readonly sizeBytes: number;
+  readonly transferBytes: number;
   readonly #list: BufferList;
 
   constructor(views: readonly Uint8Array[], access: Access) {
     this.#list = new BufferList(views, access);
     this.sizeBytes = this.#list.sizeBytes;
+    this.transferBytes = this.#list.transferBytes;
   }
 
   write(block: StagedBlock, record: Int32Array, base: number, ring: unknown): void {

@@ -6,7 +6,7 @@ import type { AnyOperation } from '../operation.ts';
 import { isUrgent, means, meansMany } from './cancel.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { Engine } from './engine.ts';
-import { call, type Handler, ignore } from './handler.ts';
+import { call, type Handler, isUsers } from './handler.ts';
 import { Link, type Pending } from './link.ts';
 import { Waiting } from './waiting.ts';
 
@@ -25,6 +25,11 @@ export class Attached {
   readonly #waiting = new Waiting();
   #attached = false;
   #broken: UringError | undefined;
+  /** The ring closes: what starts because something else ended is cancelled as well, such as the next of hard links. */
+  cancelsAll = false;
+  /** Functions of the user's that were settled without the kernel, and are yet to be called. */
+  readonly #late: (() => void)[] = [];
+  readonly #onLate = (): void => this.#callLate();
   readonly #onClosed: () => void;
   /** Held here because Rust holds it weakly while nothing is in flight, so that a forgotten ring can be collected. */
   readonly #onDeliver: (fatal: number) => void = (fatal) => this.deliver(fatal);
@@ -62,18 +67,19 @@ export class Attached {
     const engine = this.#engine;
     if (!this.#attached) this.attach();
     const urgent = isUrgent(operation);
-    const cancelled = urgent && this.waiting > 0 ? this.#cancelWaiting(operation) : 0;
+    const cancelled = urgent ? this.#cancelWaiting(operation) : 0;
     if (cancelled > 0 && !meansMany(operation)) {
-      settle(new Link(operation, handler, userData, msg), null, 0);
+      this.#settle(new Link(operation, handler, userData, msg), null, 0);
+      this.wake();
       return;
     }
     if (cancelled > 0) handler = adding(handler, cancelled);
-    const isLater = !urgent && (this.waiting > 0 || engine.slots.live >= engine.layout.cqEntries);
+    const isLater = !urgent && (this.waiting > 0 || engine.slots.bounded >= engine.layout.cqEntries);
     // It would become a part of a chain that is being prepared by hand.
     const mustWait = isLater || engine.hasOpenChain;
     if (mustWait || !this.#prep(operation, handler, userData)) {
       const link = new Link(operation, handler, userData, msg);
-      if (urgent) this.#waiting.unshift(link);
+      if (urgent) this.#waiting.unshift([link]);
       else this.#waiting.push([link], this.#waitingMax);
       this.#announce();
     } else if (msg !== 0) {
@@ -87,14 +93,29 @@ export class Attached {
     if (this.#broken !== undefined) throw this.#broken;
     const engine = this.#engine;
     if (!this.#attached) this.attach();
-    const mustWait = this.waiting > 0 || this.#isAtLimit(links) || engine.hasOpenChain;
+    const [first] = links;
+    const urgent = first !== undefined && isUrgent(first.operation);
+    const mustWait = (this.waiting > 0 && !urgent) || this.#isAtLimit(links) || engine.hasOpenChain;
     let pending: Pending | undefined;
     if (mustWait || !this.#prepTogether(links)) {
-      pending = this.#waiting.push(links, this.#waitingMax);
+      pending = urgent ? this.#waiting.unshift(links) : this.#waiting.push(links, this.#waitingMax);
       this.#announce();
     }
     this.wake();
     return pending;
+  }
+
+  /** Links of the largest group that waits to be prepared together. */
+  get longestWaiting(): number {
+    let longest = 0;
+    for (const { links } of this.#waiting) longest = Math.max(longest, links.length);
+    return longest;
+  }
+
+  /** Whether an operation that waits will keep the process alive. */
+  setUnref(link: Link, isUnref: boolean): void {
+    this.#waiting.setUnref(link, isUnref);
+    this.#announce();
   }
 
   /** The first that waits and matches. */
@@ -106,13 +127,41 @@ export class Attached {
     return undefined;
   }
 
-  /** Settles what still waits; answers whether it did. */
-  drop(pending: Pending, error: UringError): boolean {
+  /** Cancels what still waits; answers whether it did. */
+  drop(pending: Pending): boolean {
     if (pending.isGone) return false;
     this.#waiting.drop(pending);
     this.#announce();
-    for (const link of pending.links) settle(link, error, error.errno ?? 0);
+    for (const link of pending.links) this.#settle(link, canceled(link), -ECANCELED);
     return true;
+  }
+
+  /**
+   * Settles an operation without the kernel: promises at once, functions of the user's when the work that is under way
+   * is done, on the loop or in `run`.
+   */
+  #settle(link: Link, error: UringError | null, res: number): void {
+    const { operation, handler, userData, msg } = link;
+    const result = error === null && operation.decode === undefined ? res : undefined;
+    const completion = Object.assign(new Completion(), { operation, userData, msg, error, res, result });
+    if (!isUsers(handler)) {
+      call(handler, error, result, completion);
+      return;
+    }
+    if (this.#late.length === 0) queueMicrotask(this.#onLate);
+    this.#late.push(() => call(handler, error, result, completion));
+  }
+
+  /** Calls what was settled without the kernel; an exception of one is the caller's, and the others follow. */
+  #callLate(): void {
+    while (this.#late.length > 0) {
+      try {
+        this.#late.shift()?.();
+      } catch (error) {
+        if (this.#late.length > 0) queueMicrotask(this.#onLate);
+        throw error;
+      }
+    }
   }
 
   /** Keeps the process alive, until a turn of the loop finds that nothing more can come. */
@@ -125,15 +174,19 @@ export class Attached {
    * several means one that is in flight, if there is any.
    */
   #cancelWaiting(request: AnyOperation): number {
-    const isMeant = ({ links }: Pending): boolean =>
-      links.some((link) => link.operation !== request && means(request, link));
-    if (!meansMany(request) && this.#engine.slots.find((slot) => means(request, slot)) !== undefined)
-      return 0;
+    if (this.waiting === 0 || (request.target !== undefined && 'slot' in request.target)) return 0;
+    const isMany = meansMany(request);
+    if (!isMany && this.#engine.slots.find((slot) => means(request, slot)) !== undefined) return 0;
+    const meant: Pending[] = [];
+    for (const pending of this.#waiting) {
+      if (!pending.links.some((link) => link.operation !== request && means(request, link))) continue;
+      meant.push(pending);
+      if (!isMany) break;
+    }
     let cancelled = 0;
-    for (const pending of [...this.#waiting].filter(isMeant)) {
-      this.drop(pending, canceled(pending.links[0] as Link));
+    for (const pending of meant) {
+      this.drop(pending);
       cancelled += pending.links.length;
-      if (!meansMany(request)) break;
     }
     return cancelled;
   }
@@ -155,7 +208,7 @@ export class Attached {
     const { slots, layout } = this.#engine;
     const [first] = links;
     if (first !== undefined && isUrgent(first.operation)) return false;
-    return slots.live + links.length > layout.cqEntries;
+    return slots.bounded + links.length > layout.cqEntries;
   }
 
   /** Tells Rust to come again when the block has room (not when only the in-flight limit is in the way). */
@@ -163,16 +216,19 @@ export class Attached {
     const { first } = this.#waiting;
     const atLimit = first !== undefined && this.#isAtLimit(first.links);
     this.#engine.setWord(Word.pending, atLimit ? 0 : this.waiting);
+    this.#engine.setWord(Word.waiting, this.#waiting.referenced);
   }
 
   /** Delivers what can be read, and starts what waits; `fatal` is an errno if the ring can no longer be entered. */
   deliver(fatal: number): void {
     if (fatal !== 0) this.#breakDown(fatal);
     try {
+      this.#callLate();
       this.#engine.deliver();
     } finally {
       // Also after an exception in a callback: the rest of the batch is delivered by the next call.
       this.#admit();
+      if (this.cancelsAll && this.#engine.slots.live > 0) this.#engine.native.cancelAll();
     }
   }
 
@@ -186,7 +242,7 @@ export class Attached {
         this.#waiting.shift();
       } catch (error) {
         this.#waiting.shift();
-        for (const link of first.links) settle(link, error as UringError, 0);
+        for (const link of first.links) this.#settle(link, error as UringError, 0);
       }
     }
     this.#announce();
@@ -195,8 +251,8 @@ export class Attached {
   /** Fails everything that waits; nothing of it has reached the kernel. */
   failPending(error: (link: Link) => UringError = canceled): void {
     const waiting = this.#waiting.clear();
-    this.#engine.setWord(Word.pending, 0);
-    for (const link of waiting.flatMap(({ links }) => links)) settle(link, error(link), -ECANCELED);
+    this.#announce();
+    for (const link of waiting.flatMap(({ links }) => links)) this.#settle(link, error(link), -ECANCELED);
   }
 
   /** The kernel refuses to be entered: nothing more will complete, and nobody shall wait for it. */
@@ -215,31 +271,25 @@ export class Attached {
       const { operation, handler, userData, msg } = slot;
       // The slots stay taken: the kernel may still write to what they name.
       if (operation !== undefined && handler !== undefined) {
-        slot.handler = ignore;
-        settle(new Link(operation, handler, userData, msg), error, -errno);
+        slot.handler = IGNORE;
+        this.#settle(new Link(operation, handler, userData, msg), error, -errno);
       }
     }
   }
 }
 
+const IGNORE: Handler = { settle: () => {} };
+
 /** A handler whose result is what the kernel cancelled and what was cancelled here. */
 function adding(handler: Handler, cancelled: number): Handler {
   return {
+    isUsers: isUsers(handler),
     settle(error, result, completion) {
       call(handler, error, typeof result === 'number' ? result + cancelled : result, completion);
     },
   };
 }
 
-/** Settles an operation without the kernel; exceptions are the loop's, as for any callback. */
-function settle(link: Link, error: UringError | null, res: number): void {
-  const { operation, handler, userData, msg } = link;
-  const result = error === null && operation.decode === undefined ? res : undefined;
-  const completion = Object.assign(new Completion(), { operation, userData, msg, error, res, result });
-  if (typeof handler === 'function') queueMicrotask(() => handler(error, result, completion));
-  else handler.settle(error, result, completion);
-}
-
 function canceled({ operation }: Link): UringError {
-  return systemError(-ECANCELED, operation.name, operation.path);
+  return systemError(-ECANCELED, operation.name, operation.path, operation.dest);
 }

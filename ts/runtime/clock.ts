@@ -13,7 +13,17 @@ const TIMER_MAX_MS = 2 ** 31 - 1;
 export const systemClock: Clock = {
   nowNs: () => process.hrtime.bigint(),
   after(timeMs, callback) {
-    const timer = setTimeout(callback, Math.min(timeMs, TIMER_MAX_MS));
+    let timer: NodeJS.Timeout;
+    const wait = (leftMs: number): void => {
+      const isLast = leftMs <= TIMER_MAX_MS;
+      timer = setTimeout(
+        () => (isLast ? callback() : wait(leftMs - TIMER_MAX_MS)),
+        Math.min(leftMs, TIMER_MAX_MS),
+      );
+      // What it is about keeps the process alive, or shall not.
+      timer.unref();
+    };
+    wait(timeMs);
     return () => clearTimeout(timer);
   },
 };

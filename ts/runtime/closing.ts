@@ -32,6 +32,7 @@ export async function cancelAndWait(
 ): Promise<void> {
   if (tied(attached)) {
     const gone = new Promise<void>((resolve) => onClosed(resolve));
+    attached.cancelsAll = true;
     native.close();
     const again = setInterval(() => native.cancelAll(), CANCEL_AGAIN_MS);
     await gone;

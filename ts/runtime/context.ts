@@ -5,6 +5,7 @@ import type { CompletionCallback, Settler } from './handler.ts';
 
 /** A callback that runs in the asynchronous context of whoever gave it, as `AsyncLocalStorage` wants it. */
 export class InContext extends AsyncResource implements Settler {
+  readonly isUsers = true;
   readonly #callback: CompletionCallback<unknown>;
 
   constructor(callback: CompletionCallback<unknown>) {

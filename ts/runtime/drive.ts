@@ -1,11 +1,15 @@
 import { constants } from 'node:os';
 import { systemError, UringError } from '../errors.ts';
 import { Word } from '../generated/abi.ts';
+import type { HalfOwner } from '../submission-queue.ts';
 import { checkName } from '../validate.ts';
 import type { Attached } from './attached.ts';
 import type { Engine } from './engine.ts';
+import { nothingInFlight } from './rejects.ts';
 
 const { EAGAIN, EBUSY } = constants.errno;
+/** In none of Node's tables (asm-generic/errno.h). */
+const EBADFD = 77;
 
 /** When `ring.run` returns. */
 export type RunMode = 'once' | 'untilDone' | 'forever';
@@ -16,12 +20,14 @@ const MODES = { once: 'once', untilDone: 'untilDone', forever: 'forever' } as co
 export class Drive {
   readonly #engine: Engine;
   readonly #attached: Attached;
+  readonly #owner: HalfOwner;
   #running = false;
   #stopped = false;
 
-  constructor(engine: Engine, attached: Attached) {
+  constructor(engine: Engine, attached: Attached, owner: HalfOwner) {
     this.#engine = engine;
     this.#attached = attached;
+    this.#owner = owner;
   }
 
   /** Answers how many completions were delivered. */
@@ -36,10 +42,13 @@ export class Drive {
     const first = this.#engine.word(Word.cqHead);
     try {
       do {
-        if (mode !== 'forever' && this.#isDone) break;
-        this.#wait();
-        this.#deliver();
-      } while (mode !== 'once' && !this.#stopped);
+        if (this.#isDone) {
+          if (mode !== 'forever') break;
+          // Nothing would ever end the wait.
+          if (this.#engine.onEvent === undefined) throw nothingInFlight();
+        }
+        this.#deliver(this.#wait());
+      } while (mode !== 'once' && !this.#stopped && !this.#owner.isClosing);
     } finally {
       this.#running = false;
     }
@@ -55,18 +64,22 @@ export class Drive {
     return this.#engine.slots.live === 0 && this.#attached.waiting === 0;
   }
 
-  #wait(): void {
+  /** Answers an errno when the ring can no longer be entered. */
+  #wait(): number {
     const result = this.#engine.hot.submitAndWait(1, -1);
     // Short of memory for now: what is delivered makes room.
-    if (result < 0 && result !== -EAGAIN && result !== -EBUSY) throw systemError(result, 'io_uring_enter');
+    if (result >= 0 || result === -EAGAIN || result === -EBUSY) return 0;
+    if (result === -EBADFD) this.#owner.entered(result);
+    return -result;
   }
 
   /** Delivers the whole batch, and only then throws what callbacks have thrown. */
-  #deliver(): void {
+  #deliver(fatal: number): void {
     const errors: unknown[] = [];
+    if (fatal !== 0) errors.push(systemError(-fatal, 'io_uring_enter'));
     for (let left = true; left; ) {
       try {
-        this.#attached.deliver(0);
+        this.#attached.deliver(fatal);
         left = false;
       } catch (error) {
         errors.push(error);

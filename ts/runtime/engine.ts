@@ -56,6 +56,8 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   readonly #renamed = new Map<Slot, { readonly target: Slot; readonly sequence: number }>();
   /** Some record has something in its last four words. */
   #lastWordsUsed = false;
+  /** Chains may be cut apart on their way to the kernel. */
+  cutsChains = false;
   /** Takes what belongs to no operation; without one it is read by hand. */
   onEvent: ((completion: Completion) => void) | undefined = undefined;
   #entries = 0;
@@ -143,6 +145,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     if (this.#lastWordsUsed) record.fill(0, base + 12, base + RECORD_WORDS);
     if (operation.hasArguments) this.#writeArgumentsOrGiveUp(operation, slot, base);
     slot.operation = operation;
+    if (operation.isMultishot) this.slots.multishots += 1;
     slot.handler = handler;
     slot.userData = userData;
     words[Word.sqTail] = (tail + 1) | 0;
@@ -389,6 +392,17 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     }
   }
 
+  /** Gives a completion that `next` answered to a function, which may drive the ring meanwhile. */
+  lend(completion: Completion, callback: (completion: Completion) => void): void {
+    const wasBusy = this.#completionBusy;
+    this.#completionBusy = true;
+    try {
+      callback(completion);
+    } finally {
+      this.#completionBusy = wasBusy;
+    }
+  }
+
   /** Results that are more than a number, and errors. */
   #decode(completion: Completion, operation: AnyOperation, slot: Slot, extra: number): void {
     const { flags } = completion;
@@ -460,6 +474,8 @@ export class Engine<N extends NativeSubmission = NativeRing> {
       const completion = this.next();
       if (completion !== undefined) this.unread.push(completion.copy());
     }
+    // It may be in the hands of a callback that drives the ring itself.
+    if (this.#completionBusy) return;
     // It is kept for the next batch, what it refers to is not.
     this.#completion.operation = undefined;
     this.#completion.userData = undefined;

@@ -9,6 +9,8 @@ export type Handler = CompletionCallback<unknown> | Settler;
 
 /** Takes the completions of one operation. */
 export interface Settler {
+  /** It calls a function of the user's, which must not run in the middle of other work. */
+  readonly isUsers?: boolean;
   settle(error: UringError | null, result: unknown, completion: Completion): void;
 }
 
@@ -23,5 +25,7 @@ export function call(
   else handler.settle(error, result, completion);
 }
 
-/** A callback that does nothing. */
-export function ignore(): void {}
+/** Whether a handler calls a function of the user's. */
+export function isUsers(handler: Handler): boolean {
+  return typeof handler === 'function' || handler.isUsers === true;
+}

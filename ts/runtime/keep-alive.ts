@@ -26,7 +26,7 @@ export class KeepAlive {
     } else {
       const run = this.#find(operation, isRef);
       if (run instanceof Slot) this.#engine.setUnref(run, !isRef);
-      else if (run !== undefined) run.isUnref = !isRef;
+      else if (run !== undefined) this.#attached.setUnref(run, !isRef);
     }
     this.#native.refresh();
   }

@@ -17,7 +17,9 @@ const EMPTY_STREAK_MAX = 4;
 
 /** @internal What a stream needs of its ring. */
 export interface StreamOwner {
-  start(operation: AnyOperation, handler: Settler, userData: unknown): void;
+  /** The handler is the user data, too. */
+  start(operation: AnyOperation, handler: Settler, isUnref: boolean): void;
+  setRef(isRef: boolean, operation: AnyOperation): void;
   /** It works on a datagram socket that is named by its descriptor. */
   isDatagram(operation: AnyOperation): boolean;
   /** Gives up a result that nobody took. */
@@ -42,6 +44,9 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
   readonly #results: T[] = [];
   readonly #waiters: Waiter<T>[] = [];
   readonly #wake = (error?: UringError): void => (error === undefined ? this.#arm() : this.#finish(error));
+  #isUnref = false;
+  /** The operation as it was started last. */
+  #running: Operation<T, 'multishot'> | undefined;
   /** In flight: its last completion is not in. */
   #armed = false;
   /** A cancel request for the present start is out. */
@@ -63,8 +68,6 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     this.#owner = owner;
     this.#operation = operation;
     this.#signal = signal;
-    if (signal?.aborted === true) this.#finish(new AbortError(signal.reason));
-    else if (signal !== undefined) whenAborted(signal, this.#onAbort);
     if (operation.traits?.countsBytes === true) this.#left = operation.fileIndex;
   }
 
@@ -106,6 +109,22 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     await this.return();
   }
 
+  /** Lets the operation keep the process alive, which is the default. */
+  ref(): this {
+    return this.#setRef(true);
+  }
+
+  /** The process may end although the operation is in flight, also when the stream starts it again. */
+  unref(): this {
+    return this.#setRef(false);
+  }
+
+  #setRef(isRef: boolean): this {
+    this.#isUnref = !isRef;
+    if (this.#armed && this.#running !== undefined) this.#owner.setRef(isRef, this.#running);
+    return this;
+  }
+
   #end({ resolve, reject }: Waiter<T>): void {
     const error = this.#error;
     // An error is reported once; after that the iterator is simply over.
@@ -144,10 +163,16 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
 
   #arm(): void {
     if (this.#armed || this.#finished) return;
+    if (this.#signal?.aborted === true) {
+      this.#abort();
+      return;
+    }
+    if (this.#signal !== undefined) whenAborted(this.#signal, this.#onAbort);
     this.#parked = false;
     this.#releasedWhenArmed = this.#operation.buffers?.released ?? 0;
     try {
-      this.#owner.start(this.#present(), this, this);
+      this.#running = this.#present();
+      this.#owner.start(this.#running, this, this.#isUnref);
       this.#armed = true;
     } catch (error) {
       this.#finish(error as UringError);
@@ -171,7 +196,7 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
       if (error !== null && this.#armed) setImmediate(() => this.#cancelAgain());
     };
     try {
-      this.#owner.start(asyncCancel({ userData: this }), { settle: answer }, undefined);
+      this.#owner.start(asyncCancel({ userData: this }), { settle: answer }, false);
     } catch {
       // A ring that closes, or is broken, ends all of its operations without being asked.
     }

@@ -109,3 +109,10 @@ export function notRegistered(otherwise = 'use read and write'): UringError {
   const message = `the buffer is not registered memory: take it from ring.alloc() of this ring, or ${otherwise}`;
   return new UringError('ERR_URING_NOT_REGISTERED', message);
 }
+
+/** The kernel takes from several rings that share a polling thread 8 entries at a time (io_uring/sqpoll.c). */
+export function chainsAreCut(): UringError {
+  const message =
+    'the ring shares the thread that polls its queue with others, which cuts chains apart: give chains and deadlines a ring with a thread of its own';
+  return new UringError('ERR_URING_SHARED_SQPOLL', message);
+}

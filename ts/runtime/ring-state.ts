@@ -44,7 +44,8 @@ export class RingState {
     check(this.#native.unregisterRingFd());
   }
 
-  resize(options: { entries?: number; cqEntries?: number }): void {
+  /** @param longestWaiting of the chains that wait for room */
+  resize(options: { entries?: number; cqEntries?: number }, longestWaiting: number): void {
     checkOptions('options', options);
     const { layout } = this.#engine;
     const entries = options.entries ?? layout.sqEntries;
@@ -57,6 +58,10 @@ export class RingState {
     }
     if (this.#engine.prepared > 0) {
       const message = 'operations are prepared and not submitted: submit them before the resize';
+      throw new UringError('ERR_URING_PREPARED', message);
+    }
+    if (longestWaiting > sizes.entries) {
+      const message = `a chain of ${longestWaiting} waits for room: let it run before the queue is made smaller than that`;
       throw new UringError('ERR_URING_PREPARED', message);
     }
     const result = this.#native.resize(sizes.entries, sizes.cqEntries);

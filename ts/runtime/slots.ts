@@ -36,7 +36,17 @@ export class Slots {
   readonly all: Slot[] = [];
   #free: Slot | undefined = undefined;
   live = 0;
+  /** Of these, multishot operations. */
+  multishots = 0;
   #uses = 0;
+
+  /**
+   * Operations in flight that count against the limit: not multishot ones, which stay for as long as a connection does.
+   * What they complete beyond the queue's size the kernel keeps (NODROP).
+   */
+  get bounded(): number {
+    return this.live - this.multishots;
+  }
 
   /** Index of the slot that is taken next. */
   get nextIndex(): number {
@@ -66,6 +76,7 @@ export class Slots {
   }
 
   give(slot: Slot): void {
+    if (slot.operation?.isMultishot === true) this.multishots -= 1;
     slot.operation = undefined;
     slot.handler = undefined;
     slot.userData = undefined;

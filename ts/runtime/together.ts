@@ -1,14 +1,17 @@
 import { constants } from 'node:os';
-import { systemError, type UringError } from '../errors.ts';
+import type { UringError } from '../errors.ts';
+import { SqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import { type AnyOperation, Operation } from '../operation.ts';
-import { linkTimeout } from '../ops/time.ts';
+import { linkTimeout, linkTimeoutLater } from '../ops/time.ts';
 import type { Attached } from './attached.ts';
 import { CANCEL_AGAIN_MS } from './forgotten.ts';
 import { Link, type Pending } from './link.ts';
 import { forgetAborted, whenAborted } from './signals.ts';
 
-const ECANCELED = constants.errno.ECANCELED;
+const { EALREADY, ECANCELED, ENOENT, ETIME } = constants.errno;
+/** What a LINK_TIMEOUT says when its time was up: also that it came too late to stop the operation. */
+const REACHED: ReadonlySet<number> = new Set([ETIME, EALREADY, ENOENT]);
 const NSEC_PER_MS = 1e6;
 
 /** What became of one operation. */
@@ -24,8 +27,8 @@ export interface Limits {
   readonly timeoutMs?: number | undefined;
 }
 
-/** Why operations were stopped, if they were. */
-export type Stopped = 'aborted' | 'timed out' | undefined;
+/** Why operations were stopped, if they were; an error if their deadline could not be set. */
+export type Stopped = 'aborted' | 'timed out' | UringError | undefined;
 
 /**
  * Operations that run one after the other, at least one, and can be stopped by a signal or a deadline.
@@ -46,6 +49,7 @@ export class Together {
   #forgetTimer: (() => void) | undefined;
   #stopped: Stopped;
   #cancelsSent = 0;
+  readonly #isHard: boolean;
   readonly #onAbort = (): void => this.#abort();
 
   /**
@@ -63,6 +67,7 @@ export class Together {
     this.#attached = attached;
     this.#signal = signal;
     this.#done = done;
+    this.#isHard = (flags & SqeFlags.HARDLINK) !== 0;
     this.#ended = operations.map(() => undefined);
     const links = this.#linked(operations, flags, timeoutMs);
     this.#left = links.length;
@@ -74,12 +79,7 @@ export class Together {
   }
 
   #linked(operations: readonly AnyOperation[], flags: number, timeoutMs: number | undefined): Link[] {
-    const limit =
-      timeoutMs === undefined
-        ? undefined
-        : linkTimeout(this.#attached.clock.nowNs() + BigInt(Math.round(timeoutMs * NSEC_PER_MS)), {
-            absolute: true,
-          });
+    const limit = timeoutMs === undefined ? undefined : this.#limit(timeoutMs, operations.length > 1);
     const links: Link[] = [];
     for (const [at, operation] of operations.entries()) {
       const toNext = at === operations.length - 1 ? 0 : flags;
@@ -90,27 +90,38 @@ export class Together {
       const link = new Link(operation, handler, undefined, 0, limit === undefined ? toNext : flags);
       this.#links.push(link);
       links.push(link);
-      if (limit !== undefined) {
-        // It says ECANCELED when the operation came first.
-        const expired = {
-          settle: (_error: unknown, _result: unknown, { res }: { res: number }): void =>
-            this.#deadlineOver(res !== -ECANCELED),
-        };
-        links.push(new Link(limit, expired, undefined, 0, toNext));
-      }
+      if (limit !== undefined) links.push(this.#deadline(limit, toNext));
     }
     return links;
+  }
+
+  /**
+   * A single operation has the time that is left when it is prepared. A chain has a point in time, because each of its
+   * deadlines starts with its own link; that is on the kernel's clock, which a time namespace may have moved.
+   */
+  #limit(timeoutMs: number, isPoint: boolean): AnyOperation {
+    const { clock } = this.#attached;
+    const end = clock.nowNs() + BigInt(Math.round(timeoutMs * NSEC_PER_MS));
+    return isPoint ? linkTimeout(end, { absolute: true }) : linkTimeoutLater(() => end - clock.nowNs());
+  }
+
+  #deadline(limit: AnyOperation, flags: number): Link {
+    const settle = (error: UringError | null, _result: unknown, { res }: { res: number }): void => {
+      // It says ECANCELED when the operation came first, or was refused.
+      if (REACHED.has(-res)) this.#stopped ??= 'timed out';
+      else if (res !== -ECANCELED) this.#stopped ??= error ?? undefined;
+      this.#oneLess();
+    };
+    const link = new Link(limit, { settle }, undefined, 0, flags);
+    // The operation before it says whether the process is kept alive.
+    link.isUnref = true;
+    return link;
   }
 
   #endedOne(at: number, ended: Ended): void {
     this.#ended[at] = ended;
     // The next one of a hard chain starts whatever became of this one.
-    if (this.#stopped === 'aborted' && this.#left > 1) this.#cancel();
-    this.#oneLess();
-  }
-
-  #deadlineOver(wasReached: boolean): void {
-    if (wasReached) this.#stopped ??= 'timed out';
+    if (this.#isHard && this.#stopped === 'aborted' && this.#left > 1) this.#cancel();
     this.#oneLess();
   }
 
@@ -125,12 +136,12 @@ export class Together {
   #expireWaiting(): void {
     if (this.#pending === undefined || this.#pending.isGone) return;
     this.#stopped ??= 'timed out';
-    this.#attached.drop(this.#pending, canceled());
+    this.#attached.drop(this.#pending);
   }
 
   #abort(): void {
-    this.#stopped = 'aborted';
-    if (this.#pending !== undefined && this.#attached.drop(this.#pending, canceled())) return;
+    this.#stopped ??= 'aborted';
+    if (this.#pending !== undefined && this.#attached.drop(this.#pending)) return;
     this.#cancel();
   }
 
@@ -160,8 +171,4 @@ export class Together {
     if (this.#cancelsSent < 4) setImmediate(again);
     else setTimeout(again, CANCEL_AGAIN_MS).unref();
   }
-}
-
-function canceled(): UringError {
-  return systemError(-ECANCELED, 'io_uring_enter');
 }

@@ -12,6 +12,8 @@ export class Waiting {
   #dropped = 0;
   /** Operations that wait. */
   count = 0;
+  /** Those of them that keep the process alive. */
+  referenced = 0;
 
   /** The first of them. */
   get first(): Pending | undefined {
@@ -30,20 +32,33 @@ export class Waiting {
     }
     const pending = { links, isGone: false };
     this.#list.push(pending);
-    this.count += links.length;
+    this.#add(links, 1);
     return pending;
   }
 
   /** Adds a request that goes ahead of all. */
-  unshift(link: Link): void {
-    const pending = { links: [link], isGone: false };
+  unshift(links: readonly Link[]): Pending {
+    const pending = { links, isGone: false };
     if (this.#first > 0) {
       this.#first -= 1;
       this.#list[this.#first] = pending;
     } else {
       this.#list.unshift(pending);
     }
-    this.count += 1;
+    this.#add(links, 1);
+    return pending;
+  }
+
+  #add(links: readonly Link[], sign: 1 | -1): void {
+    this.count += sign * links.length;
+    for (const { isUnref } of links) if (!isUnref) this.referenced += sign;
+  }
+
+  /** Whether one that waits will keep the process alive. */
+  setUnref(link: Link, isUnref: boolean): void {
+    if (link.isUnref === isUnref) return;
+    link.isUnref = isUnref;
+    this.referenced += isUnref ? -1 : 1;
   }
 
   /** Takes the first away. */
@@ -51,14 +66,14 @@ export class Waiting {
     const { first } = this;
     if (first === undefined) return;
     first.isGone = true;
-    this.count -= first.links.length;
+    this.#add(first.links, -1);
     this.#clearFirst();
   }
 
   /** Takes one out of the middle; its place goes later, together with others. */
   drop(pending: Pending): void {
     pending.isGone = true;
-    this.count -= pending.links.length;
+    this.#add(pending.links, -1);
     this.#dropped += 1;
     if (this.#dropped > EMPTY_MAX && this.#dropped > this.#list.length / 2) this.#compact();
   }
@@ -71,6 +86,7 @@ export class Waiting {
     this.#first = 0;
     this.#dropped = 0;
     this.count = 0;
+    this.referenced = 0;
     return all;
   }
 

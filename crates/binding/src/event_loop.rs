@@ -314,7 +314,7 @@ fn keeps_alive(ring: &Ring) -> bool {
         || shared.get(Word::Unref) == 0
             && (is_referenced(ring.in_flight() + shared.prepared() + shared.unread())
                 || shared.get(Word::Listening) != 0
-                || shared.get(Word::Pending) > 0)
+                || shared.get(Word::Waiting) > 0)
 }
 
 /// Where in a turn of the loop a pump runs: after polling every prepare handle still has its turn.

@@ -47,9 +47,11 @@ pub enum Word {
     Unref = 10,
     /// Operations in flight, as JavaScript counts, that shall not keep the process alive.
     Unreferenced = 11,
+    /// Operations that wait in JavaScript and keep the process alive.
+    Waiting = 12,
 }
 
-pub const WORDS: [(&str, Word); 12] = [
+pub const WORDS: [(&str, Word); 13] = [
     ("sqHead", Word::SqHead),
     ("sqTail", Word::SqTail),
     ("cqHead", Word::CqHead),
@@ -62,6 +64,7 @@ pub const WORDS: [(&str, Word); 12] = [
     ("listening", Word::Listening),
     ("unref", Word::Unref),
     ("unreferenced", Word::Unreferenced),
+    ("waiting", Word::Waiting),
 ];
 
 /// Bits of `extra` in a completion record. Low 16 bits: the generation of a new registered-file slot, or the
