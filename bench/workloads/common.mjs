@@ -16,6 +16,10 @@ export const READ_BYTES = 4096;
  * @property {string} file file to read from, empty where nothing is read
  * @property {boolean} direct open with O_DIRECT
  * @property {boolean} userBuffer read into ordinary Buffers
+ * @property {string} folder where the many small files are
+ * @property {number} files how many of them
+ * @property {number} port to listen on
+ * @property {{ taskrun?: 'defer' | 'coop' }} setup of the ring, empty for the package's own choice
  */
 
 /** @returns {Options} */
@@ -30,6 +34,10 @@ export function parseOptions() {
       file: { type: 'string', default: '' },
       direct: { type: 'boolean', default: false },
       'user-buffer': { type: 'boolean', default: false },
+      folder: { type: 'string', default: '' },
+      files: { type: 'string', default: '1' },
+      port: { type: 'string', default: '1' },
+      taskrun: { type: 'string' },
     },
   });
   const ops = positiveInteger('--ops', values.ops);
@@ -43,7 +51,18 @@ export function parseOptions() {
     file: values.file,
     direct: values.direct,
     userBuffer: values['user-buffer'],
+    folder: values.folder,
+    files: positiveInteger('--files', values.files),
+    port: positiveInteger('--port', values.port),
+    setup: setupOf(values.taskrun),
   };
+}
+
+/** @param {string | undefined} taskrun @returns {Options['setup']} */
+function setupOf(taskrun) {
+  if (taskrun === undefined) return {};
+  if (taskrun === 'defer' || taskrun === 'coop') return { taskrun };
+  throw new Error(`--taskrun is defer or coop, not ${taskrun}`);
 }
 
 /**
@@ -119,9 +138,10 @@ export function report(values) {
  * @template T
  * @param {number} depth
  * @param {(slot: number) => Promise<T>} execute starts one operation and resolves to its result
- * @param {(result: T) => boolean} isExpected a run that did not do its work measures nothing
+ * @param {(result: T) => boolean} [isExpected] a run that did not do its work measures nothing; left out where
+ * `execute` checks it itself
  */
-export function promiseRunner(depth, execute, isExpected) {
+export function promiseRunner(depth, execute, isExpected = () => true) {
   let toStart = 0;
 
   /** @param {number} slot */

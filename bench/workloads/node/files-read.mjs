@@ -1,0 +1,17 @@
+// @ts-check
+// `files.read.small`: `fs.promises.readFile`.
+
+import { readFile } from 'node:fs/promises';
+
+import { measure, parseOptions, promiseRunner } from '../common.mjs';
+import { checkContent, FileCycle } from '../small-files.mjs';
+
+const options = parseOptions();
+const files = new FileCycle(options);
+
+async function readNext() {
+  const index = files.next();
+  checkContent(index, await readFile(files.paths[index]));
+}
+
+await measure(options, promiseRunner(options.depth, readNext));

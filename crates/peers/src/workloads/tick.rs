@@ -1,0 +1,32 @@
+//! `tick`: writes the time to its standard output, again and again. Between two ticks whoever reads them
+//! has gone to sleep.
+
+use std::io::{self, Write};
+use std::thread;
+use std::time::Duration;
+
+use crate::Result;
+use crate::args::TickOptions;
+
+/// The clock that Node's `process.hrtime` shows, too.
+pub fn now_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes to the structure during the call. This clock is always there.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    // Neither is negative on this clock.
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+pub fn run(options: &TickOptions) -> Result<()> {
+    let mut out = io::stdout().lock();
+    for _ in 0..options.ops {
+        thread::sleep(Duration::from_micros(options.interval_us));
+        out.write_all(&now_ns().to_le_bytes())?;
+        // Standard output is kept back until a line ends.
+        out.flush()?;
+    }
+    Ok(())
+}
