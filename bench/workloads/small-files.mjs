@@ -49,9 +49,14 @@ export class FileCycle {
   /** @type {readonly string[]} */
   paths;
 
-  /** @param {import('./common.mjs').Options} options */
+  /**
+   * The folder becomes the working directory, so that it makes no difference how deep the checkout lies.
+   *
+   * @param {import('./common.mjs').Options} options
+   */
   constructor({ folder, files }) {
-    this.paths = Array.from({ length: files }, (_, index) => pathOfFile(folder, index));
+    process.chdir(folder);
+    this.paths = Array.from({ length: files }, (_, index) => pathOfFile('', index));
   }
 
   next() {

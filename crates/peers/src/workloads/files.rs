@@ -1,9 +1,9 @@
 //! The many small files of the `files-*` workloads, which `bench/input.mjs` makes: their names and
 //! what is in them.
 
+use std::env;
 use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 
 use crate::args::FilesOptions;
 
@@ -20,11 +20,9 @@ pub struct Files {
 
 impl Files {
     pub fn new(options: &FilesOptions) -> io::Result<Self> {
-        let folder = options.folder.canonicalize()?;
-        let path = |index: u32| {
-            let path = folder.join((index % FOLDERS).to_string()).join(index.to_string());
-            Ok(CString::new(path.as_os_str().as_bytes())?)
-        };
+        // So that it makes no difference how deep the checkout lies.
+        env::set_current_dir(&options.folder)?;
+        let path = |index: u32| Ok(CString::new(format!("{}/{index}", index % FOLDERS))?);
         let paths = (0..options.files).map(path).collect::<io::Result<_>>()?;
         Ok(Self { paths, next: 0 })
     }
