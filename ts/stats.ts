@@ -263,7 +263,7 @@ export class Stats extends StatsBase<number> {
 
   /** @internal From memory that will be used for something else. */
   static decode(bytes: Buffer): Stats {
-    answer.set(bytes.subarray(0, STATX_BYTES));
+    answerAndPath.set(bytes);
     const copy = Buffer.allocUnsafe(STATX_BYTES);
     copy.set(answer);
     return new Stats(copy, answerWords);
@@ -324,13 +324,17 @@ function dateOf(ms: number | bigint): Date {
 }
 
 const TWO_32 = 2 ** 32;
+/** The largest block of an operation: the answer and the longest path, rounded up as blocks are. */
+const ANSWER_AND_PATH_BYTES = 8192;
 
 /**
  * The answer that is being decoded, as words of 32 bits (in the processor's order, which is the kernel's): to read words
- * costs a third of reading bytes, and bigints for those of 64 bits would cost more than all the rest.
+ * costs a third of reading bytes, and bigints for those of 64 bits would cost more than all the rest. The path that
+ * follows in the block is copied as well, because cutting it off costs more.
  */
-const answerWords = new Uint32Array(STATX_BYTES / 4);
-const answer = new Uint8Array(answerWords.buffer);
+const answerWords = new Uint32Array(ANSWER_AND_PATH_BYTES / 4);
+const answerAndPath = new Uint8Array(answerWords.buffer);
+const answer = answerAndPath.subarray(0, STATX_BYTES);
 
 /** 64 bits as the nearest number. */
 function wideNumber(words: Uint32Array, at: number): number {

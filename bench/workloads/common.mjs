@@ -133,6 +133,42 @@ export function report(values) {
 }
 
 /**
+ * A runner that keeps `depth` operations going, each of which starts the next of its slot when it calls back.
+ *
+ * @param {number} depth
+ * @param {(slot: number) => void} start starts one operation
+ */
+export function callbackRunner(depth, start) {
+  let toStart = 0;
+  let inFlight = 0;
+  let finish = () => {};
+
+  /** @param {number} slot */
+  function begin(slot) {
+    toStart--;
+    inFlight++;
+    start(slot);
+  }
+
+  return {
+    /** To be called for each operation that is over, with the slot it was started for. @param {number} slot */
+    done(slot) {
+      inFlight--;
+      if (toStart > 0) begin(slot);
+      else if (inFlight === 0) finish();
+    },
+    /** @param {number} count @returns {Promise<void>} */
+    run(count) {
+      return new Promise((resolve) => {
+        finish = resolve;
+        toStart = count;
+        for (let slot = 0; slot < depth && toStart > 0; slot++) begin(slot);
+      });
+    },
+  };
+}
+
+/**
  * A runner that keeps `depth` loops going, each of which awaits its operations one after the other.
  *
  * @template T

@@ -3,18 +3,26 @@
 
 import { Ring, statx } from 'uring';
 
-import { measure, parseOptions, promiseRunner } from '../common.mjs';
+import { callbackRunner, measure, parseOptions } from '../common.mjs';
 import { checkSize, FileCycle } from '../small-files.mjs';
 
 const options = parseOptions();
 const ring = new Ring();
 const files = new FileCycle(options);
-
-async function statNext() {
+const current = new Uint32Array(options.depth);
+const runner = callbackRunner(options.depth, (slot) => {
   const index = files.next();
-  const stats = await ring.exec(statx(files.paths[index]));
-  checkSize(index, stats.size);
+  current[slot] = index;
+  ring.start(statx(files.paths[index]), onStats, slot);
+});
+
+/** @type {import('uring').CompletionCallback<import('uring').Stats>} */
+function onStats(error, stats, { userData }) {
+  if (error) throw error;
+  const slot = /** @type {number} */ (userData);
+  checkSize(current[slot], stats.size);
+  runner.done(slot);
 }
 
-await measure(options, promiseRunner(options.depth, statNext));
+await measure(options, runner.run);
 await ring.close();
