@@ -24,7 +24,7 @@ const WHOLE = { messageFlags: MessageFlags.WAITALL };
 
 const { port, setup } = parseOptions();
 // The size of the completion queue limits what is in flight: a receive for each connection, and sends.
-const ring = new Ring({ entries: 1024, cqEntries: 2 * CONNECTIONS_MAX, ...setup });
+const ring = new Ring({ entries: 1024, cqEntries: 2 * CONNECTIONS_MAX, asyncContext: false, ...setup });
 ring.registrar.registerFiles({ slots: 0, kernelSlots: CONNECTIONS_MAX });
 const buffers = ring.registrar.registerBufferRing({ entries: 2048, sizeBytes: 4096 });
 

@@ -7,7 +7,7 @@ import { callbackRunner, measure, parseOptions } from '../common.mjs';
 import { checkSize, FileCycle } from '../small-files.mjs';
 
 const options = parseOptions();
-const ring = new Ring();
+const ring = new Ring({ asyncContext: false });
 const files = new FileCycle(options);
 const current = new Uint32Array(options.depth);
 const runner = callbackRunner(options.depth, (slot) => {

@@ -7,7 +7,7 @@ import { parseOptions } from '../common.mjs';
 import { Latencies, TICK_BYTES } from '../wakes.mjs';
 
 const options = parseOptions();
-const ring = new Ring(options.setup);
+const ring = new Ring({ asyncContext: false, ...options.setup });
 const latencies = new Latencies(options);
 const tick = ring.alloc(TICK_BYTES);
 const readTick = read(0, tick);

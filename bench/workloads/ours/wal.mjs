@@ -12,11 +12,13 @@ await ring.exec(close(await ring.exec(openat(options.file, { openFlags: 'w' })))
 const fd = await ring.exec(openat(options.file, { openFlags: 'a' }));
 const writers = new Writers(options.depth, (bytes) => ring.alloc(bytes));
 
-/** To be replaced by a chain of both. @param {number} writer */
+/** @param {number} writer */
 async function append(writer) {
-  const bytes = await ring.exec(write(fd, writers.next(writer), { offset: CURRENT_POSITION }));
+  const [bytes] = await ring.chain([
+    write(fd, writers.next(writer), { offset: CURRENT_POSITION }),
+    fsync(fd, { dataOnly: true }),
+  ]);
   if (bytes !== RECORD_BYTES) throw new Error(`${bytes} bytes of a record were written`);
-  await ring.exec(fsync(fd, { dataOnly: true }));
 }
 
 await measure(options, promiseRunner(options.depth, append));
