@@ -19,13 +19,13 @@ const SMALL_FILES = 20_000;
 
 const USAGE = `node bench/run.mjs [options]
 
-  --quick              3 short repetitions, less than a minute
+  --quick              3 short repetitions, about three minutes
   --json FILE          write the medians and ratios to FILE
   --only PATTERN       only the rows whose name matches this regular expression
   --repetitions N      how often each side of a row is measured (default 5)
   --node-flags FLAGS   flags for node on both JavaScript sides, in one argument
   --taskrun WHICH      setup of the native peer's ring: defer (default) or coop
-  --ours-taskrun WHICH the same for ours in the rows of servers and wakes (default: what the package chooses)
+  --ours-taskrun WHICH the same for ours in the rows of servers and wakes (default: its own choice)
   --cpus A,B           processors for what is measured there, and for what drives it (default 0,1)
 `;
 

@@ -26,13 +26,12 @@ export function contentOfFile(index) {
   return content;
 }
 
-/** @param {number} index @param {Buffer} content */
-export function checkContent(index, content) {
-  const bytes = content.length;
+/** @param {number} index @param {Buffer} memory @param {number} bytes of the memory that were read */
+export function checkContent(index, memory, bytes) {
   const isRight =
     bytes === sizeOfFile(index) &&
-    content.readUInt32LE(0) === index &&
-    content.readUInt32LE(bytes - 4) === index;
+    memory.readUInt32LE(0) === index &&
+    memory.readUInt32LE(bytes - 4) === index;
   if (!isRight) throw new Error(`file ${index} has other content than was written`);
 }
 

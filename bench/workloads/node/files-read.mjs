@@ -11,7 +11,8 @@ const files = new FileCycle(options);
 
 async function readNext() {
   const index = files.next();
-  checkContent(index, await readFile(files.paths[index]));
+  const content = await readFile(files.paths[index]);
+  checkContent(index, content, content.length);
 }
 
 await measure(options, promiseRunner(options.depth, readNext));

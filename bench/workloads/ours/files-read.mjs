@@ -53,7 +53,7 @@ function readFiles(count, next, { paths }) {
     const number = /** @type {number} */ (userData);
     const slot = Math.floor(number / STEPS);
     const step = number % STEPS;
-    if (step === READ) checkContent(current[slot], rooms[slot].subarray(0, res));
+    if (step === READ) checkContent(current[slot], rooms[slot], res);
     if (step !== CLOSE) return;
     inFlight--;
     if (toStart > 0) begin(slot);
