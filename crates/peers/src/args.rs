@@ -23,7 +23,7 @@ uring-peer: native peers of the `uring` benchmarks
   uring-peer echo       --port P                             serves until it is stopped
 
   --ops N          operations to time
-  --warmup N       operations before the clock starts (default: a tenth of --ops)
+  --warmup N       operations before the clock starts (default: a tenth of --ops; of load as many)
   --depth D        operations in flight (default 128)
   --taskrun WHICH  defer (default) or coop
   --file FILE      file to read from at random offsets that are multiples of --size, or to append to
@@ -296,7 +296,8 @@ fn load_of(raw: &mut Raw) -> Result<LoadOptions> {
         size_bytes: raw.count("size", Some(64))?,
         pipeline: raw.count("pipeline", Some(1))?,
         ops,
-        warmup_ops: raw.take("warmup")?.unwrap_or(ops / 4),
+        // As long as what is timed: a server that compiles its code while it runs has to be done with it.
+        warmup_ops: raw.take("warmup")?.unwrap_or(ops),
     };
     // Each message begins with 8 bytes that tell it from all others.
     if options.size_bytes < 8 {
@@ -354,7 +355,7 @@ mod tests {
             size_bytes: 64,
             pipeline: 1,
             ops: 100,
-            warmup_ops: 25,
+            warmup_ops: 100,
         };
         assert_eq!(
             parsed("load --port 2000 --pid 7 --ops 100").unwrap(),
