@@ -21,18 +21,7 @@ function quoted(words) {
  * @returns {Promise<Record<string, unknown>>} the line that the command prints
  */
 export async function measureTicked(command, ops, { peer, cpus: [wokenCpu, tickingCpu] }) {
-  const ticks = String(Number(ops) + WARMUP);
-  const tick = [
-    'taskset',
-    '-c',
-    tickingCpu,
-    peer,
-    'tick',
-    '--ops',
-    ticks,
-    '--interval-us',
-    String(INTERVAL_US),
-  ];
+  const tick = ['taskset', '-c', tickingCpu, peer, 'tick', '--interval-us', String(INTERVAL_US)];
   const woken = ['taskset', '-c', wokenCpu, ...command, '--ops', ops, '--warmup', String(WARMUP)];
   // A shell makes a pipe; what Node makes between processes is a socket that does not block, which a
   // read in io_uring would not wait for.

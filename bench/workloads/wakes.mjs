@@ -10,6 +10,7 @@ export class Latencies {
   /** @type {Float64Array} */
   #ages;
   #warmup;
+  #begin = process.hrtime.bigint();
   #count = 0;
 
   /** @param {import('./common.mjs').Options} options */
@@ -20,7 +21,10 @@ export class Latencies {
 
   /** Takes the age of a tick; answers whether there are enough. @param {Buffer} tick */
   add(tick) {
-    const age = Number(process.hrtime.bigint() - tick.readBigUInt64LE(0));
+    const written = tick.readBigUInt64LE(0);
+    const age = Number(process.hrtime.bigint() - written);
+    // What was written before anybody could read it waited for that, not for a wake.
+    if (written < this.#begin) return false;
     const at = this.#count++ - this.#warmup;
     if (at >= 0) this.#ages[at] = age;
     return at + 1 >= this.#ages.length;

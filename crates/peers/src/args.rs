@@ -36,12 +36,12 @@ and what all sides of a row are measured with:
 
   uring-peer load --port P --pid PID --ops N [--warmup N] [--connections C] [--size BYTES] [--pipeline K]
   uring-peer hold --port P --pid PID --connections C
-  uring-peer tick --ops N --interval-us US
+  uring-peer tick --interval-us US
 
   load  sends N messages to an echo server, K at a time on each of C connections, and prints what the
         process PID (the server) used of the processor meanwhile
   hold  opens C connections and prints by how much the memory of the process PID grew
-  tick  writes N time stamps of 8 bytes to its standard output
+  tick  writes time stamps of 8 bytes to its standard output, until nobody reads them
 ";
 
 /// The largest submission queue that the kernel makes.
@@ -113,7 +113,6 @@ pub struct HoldOptions {
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct TickOptions {
-    pub ops: u64,
     pub interval_us: u64,
 }
 
@@ -226,7 +225,6 @@ fn command_of(mut raw: Raw) -> Result<Command> {
             connections: raw.count("connections", None)?,
         }),
         "tick" => Command::Tick(TickOptions {
-            ops: ops_of(&mut raw)?,
             interval_us: raw.need("interval-us")?,
         }),
         _ => return Err(format!("say which workload\n\n{USAGE}").into()),
@@ -388,7 +386,7 @@ mod tests {
             "load --port 1 --pid 1 --ops 1 --size 7",
             "load --port 1 --pid 1 --ops 1 --connections 16385",
             "hold --port 1 --pid 1",
-            "tick --ops 1",
+            "tick",
         ];
         for line in lines {
             assert!(parsed(line).is_err(), "{line}");

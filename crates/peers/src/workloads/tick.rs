@@ -22,11 +22,13 @@ pub fn now_ns() -> u64 {
 
 pub fn run(options: &TickOptions) -> Result<()> {
     let mut out = io::stdout().lock();
-    for _ in 0..options.ops {
+    loop {
         thread::sleep(Duration::from_micros(options.interval_us));
-        out.write_all(&now_ns().to_le_bytes())?;
+        let tick = now_ns().to_le_bytes();
         // Standard output is kept back until a line ends.
-        out.flush()?;
+        match out.write_all(&tick).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written?,
+        }
     }
-    Ok(())
 }

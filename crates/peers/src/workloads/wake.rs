@@ -10,8 +10,8 @@ use crate::{Result, ring};
 
 const TICK_BYTES: u32 = 8;
 
-/// One tick, read from the standard input; answers how old it was.
-fn latency_ns(ring: &mut IoUring) -> Result<u64> {
+/// One tick, read from the standard input; answers when it was written and how old it was.
+fn tick(ring: &mut IoUring) -> Result<(u64, u64)> {
     let mut tick = [0; TICK_BYTES as usize];
     let read = opcode::Read::new(types::Fd(libc::STDIN_FILENO), tick.as_mut_ptr(), TICK_BYTES).build();
     // SAFETY: `tick` lives until the only completion there can be, which is waited for below.
@@ -26,16 +26,20 @@ fn latency_ns(ring: &mut IoUring) -> Result<u64> {
     if u32::try_from(result) != Ok(TICK_BYTES) {
         return Err(format!("a read has the result {result}").into());
     }
-    Ok(now.saturating_sub(u64::from_le_bytes(tick)))
+    let written = u64::from_le_bytes(tick);
+    Ok((written, now.saturating_sub(written)))
 }
 
 pub fn run(options: &Common) -> Result<Report> {
     let mut ring = ring::open(1, options.task_run)?;
+    // What was written before anybody could read it waited for that, not for a wake.
+    let begin = now_ns();
+    while tick(&mut ring)?.0 < begin {}
     for _ in 0..options.warmup_ops {
-        latency_ns(&mut ring)?;
+        tick(&mut ring)?;
     }
     let mut latencies = (0..options.ops)
-        .map(|_| latency_ns(&mut ring))
+        .map(|_| tick(&mut ring).map(|(_, age)| age))
         .collect::<Result<Vec<_>>>()?;
     latencies.sort_unstable();
     // Latencies are far below 2^53 ns.
