@@ -1,7 +1,9 @@
 //! `tick`: writes the time to its standard output, again and again. Between two ticks whoever reads them
 //! has gone to sleep.
 
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
@@ -21,12 +23,12 @@ pub fn now_ns() -> u64 {
 }
 
 pub fn run(options: &TickOptions) -> Result<()> {
-    let mut out = io::stdout().lock();
+    // Not standard output itself, which writes in two parts what has the byte of a line's end in it.
+    let mut out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     loop {
         thread::sleep(Duration::from_micros(options.interval_us));
         let tick = now_ns().to_le_bytes();
-        // Standard output is kept back until a line ends.
-        match out.write_all(&tick).and_then(|()| out.flush()) {
+        match out.write_all(&tick) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             written => written?,
         }
