@@ -1,10 +1,12 @@
 // @ts-check
-// The file that the read rows read from.
+// The files that the rows read: a large one, and many small ones.
 
 import { randomFillSync } from 'node:crypto';
-import { mkdir, open, rename, stat, statfs } from 'node:fs/promises';
+import { mkdir, open, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import { join } from 'node:path';
+
+import { contentOfFile, FOLDERS, pathOfFile } from './workloads/small-files.mjs';
 
 const FILE_BYTES = 1024 ** 3;
 const CHUNK_BYTES = 8 * 1024 ** 2;
@@ -76,5 +78,27 @@ export async function prepareInput(folder, say) {
   }
   if (freemem() < FILE_BYTES / 4) say('little memory is free: the file may not stay in the page cache');
   await readIntoPageCache(path);
+  return path;
+}
+
+/**
+ * Makes the many small files where there are none yet.
+ *
+ * @param {string} folder
+ * @param {number} count
+ * @param {(message: string) => void} say
+ * @returns {Promise<string>} the folder that they are in
+ */
+export async function prepareSmallFiles(folder, count, say) {
+  const path = join(folder, `small-${count}`);
+  if ((await sizeOf(path)) !== undefined) return path;
+  say(`making ${count} files below ${path} (once)`);
+  const partial = `${path}.partial`;
+  await rm(partial, { recursive: true, force: true });
+  for (let at = 0; at < FOLDERS; at++) await mkdir(join(partial, String(at)), { recursive: true });
+  for (let index = 0; index < count; index++) {
+    await writeFile(pathOfFile(partial, index), contentOfFile(index));
+  }
+  await rename(partial, path);
   return path;
 }

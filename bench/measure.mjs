@@ -7,6 +7,8 @@ import { execa } from 'execa';
 import { max, median, min } from 'simple-statistics';
 
 import { readIntoPageCache } from './input.mjs';
+import { measureServed } from './served.mjs';
+import { measureTicked } from './ticked.mjs';
 
 /** @typedef {import('./rows.mjs').Row} Row */
 /** @typedef {import('./rows.mjs').Side} Side */
@@ -25,6 +27,8 @@ import { readIntoPageCache } from './input.mjs';
  * @typedef {object} Settings
  * @property {string} peer path of the native peer
  * @property {string} taskrun which setup the native peer takes: `defer` or `coop`
+ * @property {string | undefined} oursTaskrun which setup ours takes where a row lets it choose; undefined for its own choice
+ * @property {readonly [measured: string, driver: string]} cpus numbers of processors, for the rows where both are bound to one
  * @property {string[]} nodeFlags passed to node on both JavaScript sides
  * @property {number} repetitions
  * @property {number} scale of the number of operations
@@ -35,10 +39,12 @@ const CHILD_TIMEOUT_MS = 120_000;
 /** So large a young generation that the counted window fits into it: nothing is collected meanwhile. */
 const ALLOCATION_FLAGS = ['--expose-gc', '--min-semi-space-size=128', '--max-semi-space-size=256'];
 
-export const workloads = {
-  ours: fileURLToPath(new URL('workloads/ours.mjs', import.meta.url)),
-  node: fileURLToPath(new URL('workloads/node.mjs', import.meta.url)),
-};
+/** @param {string} script */
+function workload(script) {
+  return fileURLToPath(new URL(`workloads/${script}`, import.meta.url));
+}
+
+export const checkWorkload = workload('ours.mjs');
 
 /**
  * @param {string} program
@@ -63,33 +69,46 @@ function numberOf(line, key) {
   return value;
 }
 
-/** @param {Row} row @param {Settings} settings */
-async function measureOurs({ unit, ours }, { nodeFlags, scale }) {
-  if (unit === 'bytes/op') {
-    // Not scaled: counting is exact, and the short run is short already.
-    const args = [...nodeFlags, ...ALLOCATION_FLAGS, workloads.ours, ...ours.args, '--ops', String(ours.ops)];
-    return numberOf(await runChild(process.execPath, args), 'bytes_per_op');
+/**
+ * The command that runs a side, without the number of operations.
+ *
+ * @param {Row} row
+ * @param {'ours' | 'native' | 'node'} name
+ * @param {Side} side
+ * @param {Settings} settings
+ */
+function commandOf({ unit, way }, name, { script, args }, { peer, nodeFlags, taskrun, oursTaskrun }) {
+  if (name === 'native') return [peer, ...args, '--taskrun', taskrun];
+  const flags = unit === 'bytes/op' ? [...nodeFlags, ...ALLOCATION_FLAGS] : nodeFlags;
+  const chosen = name === 'ours' && way.kind !== 'alone' && oursTaskrun !== undefined;
+  const taskrunArgs = chosen ? ['--taskrun', oursTaskrun] : [];
+  return [process.execPath, ...flags, workload(script ?? `${name}.mjs`), ...args, ...taskrunArgs];
+}
+
+/**
+ * @param {Row} row
+ * @param {'ours' | 'native' | 'node'} name
+ * @param {Side} side
+ * @param {Settings} settings
+ */
+async function measureSide(row, name, side, settings) {
+  const { way, unit } = row;
+  const command = commandOf(row, name, side, settings);
+  // Counting is exact, and the short run is short already: it is not scaled.
+  const ops = String(unit === 'bytes/op' ? side.ops : Math.ceil(side.ops * settings.scale));
+  if (way.kind === 'served') {
+    return numberOf(await measureServed(command, way.load(ops), settings), way.figure);
   }
-  const args = [...nodeFlags, workloads.ours, ...ours.args, ...opsArgs(ours, scale)];
-  return numberOf(await runChild(process.execPath, args), 'ns_per_op');
-}
-
-/** @param {Side} side @param {Settings} settings */
-async function measureNative(side, { peer, scale, taskrun }) {
-  const args = [...side.args, '--taskrun', taskrun, ...opsArgs(side, scale)];
+  if (way.kind === 'ticked') {
+    return numberOf(await measureTicked(command, ops, settings), way.figure);
+  }
   // The peer says when it had to do with less than it was asked for, which changes what a ratio means.
-  return numberOf(await runChild(peer, args, ['pipe', 'inherit']), 'ns_per_op');
-}
-
-/** @param {Side} side @param {Settings} settings */
-async function measureNode(side, { nodeFlags, scale }) {
-  const args = [...nodeFlags, workloads.node, ...side.args, ...opsArgs(side, scale)];
-  return numberOf(await runChild(process.execPath, args), 'ns_per_op');
-}
-
-/** @param {Side} side @param {number} scale */
-function opsArgs({ ops }, scale) {
-  return ['--ops', String(Math.ceil(ops * scale))];
+  const stderr = name === 'native' ? ['pipe', 'inherit'] : 'pipe';
+  const [program, ...args] = [...command, '--ops', ops];
+  return numberOf(
+    await runChild(/** @type {string} */ (program), args, /** @type {any} */ (stderr)),
+    unit === 'bytes/op' ? 'bytes_per_op' : 'ns_per_op',
+  );
 }
 
 /** @param {number[]} values @returns {Summary} */
@@ -113,14 +132,14 @@ export async function measureRow(row, settings) {
   };
   for (let repetition = 0; repetition < settings.repetitions; repetition++) {
     await warm();
-    values.ours.push(await measureOurs(row, settings));
+    values.ours.push(await measureSide(row, 'ours', row.ours, settings));
     if (row.native) {
       await warm();
-      values.native.push(await measureNative(row.native, settings));
+      values.native.push(await measureSide(row, 'native', row.native, settings));
     }
     if (row.node) {
       await warm();
-      values.node.push(await measureNode(row.node, settings));
+      values.node.push(await measureSide(row, 'node', row.node, settings));
     }
   }
   return {

@@ -8,22 +8,25 @@ import { parseArgs } from 'node:util';
 
 import { ExecaError, execa } from 'execa';
 
-import { prepareInput } from './input.mjs';
-import { measureRow, runChild, workloads } from './measure.mjs';
+import { prepareInput, prepareSmallFiles } from './input.mjs';
+import { checkWorkload, measureRow, runChild } from './measure.mjs';
 import { formatGoals, formatTable, toJson } from './report.mjs';
 import { makeRows } from './rows.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const INPUT_FOLDER = fileURLToPath(new URL('../build/bench', import.meta.url));
+const SMALL_FILES = 20_000;
 
 const USAGE = `node bench/run.mjs [options]
 
-  --quick              3 short repetitions, less than a minute
+  --quick              3 short repetitions, about three minutes
   --json FILE          write the medians and ratios to FILE
   --only PATTERN       only the rows whose name matches this regular expression
   --repetitions N      how often each side of a row is measured (default 5)
   --node-flags FLAGS   flags for node on both JavaScript sides, in one argument
   --taskrun WHICH      setup of the native peer's ring: defer (default) or coop
+  --ours-taskrun WHICH the same for ours in the rows of servers and wakes (default: its own choice)
+  --cpus A,B           processors for what is measured there, and for what drives it (default 0,1)
 `;
 
 /** Something that the person at the keyboard can do something about: no stack trace. */
@@ -52,6 +55,8 @@ function parseOptions() {
       repetitions: { type: 'string' },
       'node-flags': { type: 'string', default: '' },
       taskrun: { type: 'string', default: 'defer' },
+      'ours-taskrun': { type: 'string' },
+      cpus: { type: 'string', default: '0,1' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -59,7 +64,14 @@ function parseOptions() {
   if (!Number.isSafeInteger(repetitions) || repetitions < 1) {
     throw new UserError('--repetitions must be a whole number of at least 1');
   }
-  if (!['defer', 'coop'].includes(values.taskrun)) throw new UserError('--taskrun is defer or coop');
+  for (const taskrun of [values.taskrun, values['ours-taskrun'] ?? 'defer']) {
+    if (!['defer', 'coop'].includes(taskrun))
+      throw new UserError('--taskrun and --ours-taskrun are defer or coop');
+  }
+  const [, measuredCpu, driverCpu] = /^(\d+),(\d+)$/.exec(values.cpus) ?? [];
+  if (measuredCpu === undefined || driverCpu === undefined) {
+    throw new UserError('--cpus takes two numbers of processors, such as 0,1');
+  }
   return {
     help: values.help,
     quick: values.quick,
@@ -68,6 +80,8 @@ function parseOptions() {
     repetitions,
     nodeFlags: values['node-flags'].split(/\s+/).filter((flag) => flag !== ''),
     taskrun: values.taskrun,
+    oursTaskrun: values['ours-taskrun'],
+    cpus: /** @type {const} */ ([measuredCpu, driverCpu]),
   };
 }
 
@@ -100,7 +114,7 @@ async function buildPeer() {
 /** Nothing can be measured where the package is not built or io_uring is not available: say so first. */
 async function checkPackage() {
   try {
-    await runChild(process.execPath, [workloads.ours, 'check']);
+    await runChild(process.execPath, [checkWorkload, 'check']);
   } catch (error) {
     const reason = error instanceof ExecaError ? `${error.stderr}`.trim() : String(error);
     if (reason.includes('ERR_MODULE_NOT_FOUND')) {
@@ -114,7 +128,10 @@ async function checkPackage() {
 /** @param {ReturnType<typeof parseOptions>} options @param {string} peer */
 async function measureRows(options, peer) {
   const file = await prepareInput(INPUT_FOLDER, say);
-  const rows = makeRows({ file }).filter((row) => options.only.test(row.name));
+  const folder = await prepareSmallFiles(INPUT_FOLDER, SMALL_FILES, say);
+  const rows = makeRows({ file, folder, files: SMALL_FILES, scratch: INPUT_FOLDER }).filter((row) =>
+    options.only.test(row.name),
+  );
   if (rows.length === 0) throw new UserError(`no row matches --only ${options.only.source}`);
   const measured = [];
   for (const [index, row] of rows.entries()) {

@@ -16,6 +16,10 @@ export const READ_BYTES = 4096;
  * @property {string} file file to read from, empty where nothing is read
  * @property {boolean} direct open with O_DIRECT
  * @property {boolean} userBuffer read into ordinary Buffers
+ * @property {string} folder where the many small files are
+ * @property {number} files how many of them
+ * @property {number} port to listen on
+ * @property {{ taskrun?: 'defer' | 'coop' }} setup of the ring, empty for the package's own choice
  */
 
 /** @returns {Options} */
@@ -30,6 +34,10 @@ export function parseOptions() {
       file: { type: 'string', default: '' },
       direct: { type: 'boolean', default: false },
       'user-buffer': { type: 'boolean', default: false },
+      folder: { type: 'string', default: '' },
+      files: { type: 'string', default: '1' },
+      port: { type: 'string', default: '1' },
+      taskrun: { type: 'string' },
     },
   });
   const ops = positiveInteger('--ops', values.ops);
@@ -43,7 +51,18 @@ export function parseOptions() {
     file: values.file,
     direct: values.direct,
     userBuffer: values['user-buffer'],
+    folder: values.folder,
+    files: positiveInteger('--files', values.files),
+    port: positiveInteger('--port', values.port),
+    setup: setupOf(values.taskrun),
   };
+}
+
+/** @param {string | undefined} taskrun @returns {Options['setup']} */
+function setupOf(taskrun) {
+  if (taskrun === undefined) return {};
+  if (taskrun === 'defer' || taskrun === 'coop') return { taskrun };
+  throw new Error(`--taskrun is defer or coop, not ${taskrun}`);
 }
 
 /**
@@ -114,14 +133,51 @@ export function report(values) {
 }
 
 /**
+ * A runner that keeps `depth` operations going, each of which starts the next of its slot when it calls back.
+ *
+ * @param {number} depth
+ * @param {(slot: number) => void} start starts one operation
+ */
+export function callbackRunner(depth, start) {
+  let toStart = 0;
+  let inFlight = 0;
+  let finish = () => {};
+
+  /** @param {number} slot */
+  function begin(slot) {
+    toStart--;
+    inFlight++;
+    start(slot);
+  }
+
+  return {
+    /** To be called for each operation that is over, with the slot it was started for. @param {number} slot */
+    done(slot) {
+      inFlight--;
+      if (toStart > 0) begin(slot);
+      else if (inFlight === 0) finish();
+    },
+    /** @param {number} count @returns {Promise<void>} */
+    run(count) {
+      return new Promise((resolve) => {
+        finish = resolve;
+        toStart = count;
+        for (let slot = 0; slot < depth && toStart > 0; slot++) begin(slot);
+      });
+    },
+  };
+}
+
+/**
  * A runner that keeps `depth` loops going, each of which awaits its operations one after the other.
  *
  * @template T
  * @param {number} depth
  * @param {(slot: number) => Promise<T>} execute starts one operation and resolves to its result
- * @param {(result: T) => boolean} isExpected a run that did not do its work measures nothing
+ * @param {(result: T) => boolean} [isExpected] a run that did not do its work measures nothing; left out where
+ * `execute` checks it itself
  */
-export function promiseRunner(depth, execute, isExpected) {
+export function promiseRunner(depth, execute, isExpected = () => true) {
   let toStart = 0;
 
   /** @param {number} slot */

@@ -4,7 +4,15 @@
 import { closeSync, constants, read } from 'node:fs';
 import { open } from 'node:fs/promises';
 
-import { BlockSequence, measure, openInput, parseOptions, promiseRunner, READ_BYTES } from './common.mjs';
+import {
+  BlockSequence,
+  callbackRunner,
+  measure,
+  openInput,
+  parseOptions,
+  promiseRunner,
+  READ_BYTES,
+} from './common.mjs';
 
 /** @typedef {import('./common.mjs').Options} Options */
 
@@ -33,16 +41,9 @@ async function measureCallback(options) {
   const buffers = makeBuffers(options);
   // One function for each slot, made up front, so that none is allocated for each read.
   const callbacks = buffers.map((_, slot) => onRead.bind(undefined, slot));
-  let toStart = 0;
-  let inFlight = 0;
-  let finish = () => {};
-
-  /** @param {number} slot */
-  function begin(slot) {
-    toStart--;
-    inFlight++;
+  const { run, done } = callbackRunner(options.depth, (slot) => {
     read(fd, buffers[slot], 0, READ_BYTES, sequence.next() * READ_BYTES, callbacks[slot]);
-  }
+  });
 
   /**
    * @param {number} slot
@@ -50,20 +51,12 @@ async function measureCallback(options) {
    * @param {number} bytesRead
    */
   function onRead(slot, error, bytesRead) {
-    inFlight--;
     if (error) throw error;
     if (bytesRead !== READ_BYTES) throw new Error(`a read has the result ${bytesRead}`);
-    if (toStart > 0) begin(slot);
-    else if (inFlight === 0) finish();
+    done(slot);
   }
 
-  await measure(options, (count) => {
-    return new Promise((resolve) => {
-      finish = resolve;
-      toStart = count;
-      for (let slot = 0; slot < options.depth && toStart > 0; slot++) begin(slot);
-    });
-  });
+  await measure(options, run);
   closeSync(fd);
 }
 

@@ -5,7 +5,15 @@
 import { nop, Ring, read } from 'uring';
 
 import { measureAllocation } from './allocation.mjs';
-import { measure, openInput, parseOptions, promiseRunner, READ_BYTES, report } from './common.mjs';
+import {
+  callbackRunner,
+  measure,
+  openInput,
+  parseOptions,
+  promiseRunner,
+  READ_BYTES,
+  report,
+} from './common.mjs';
 
 /** @typedef {import('./common.mjs').Options} Options */
 
@@ -99,19 +107,12 @@ function manualRunner(ring, work) {
  * @param {Work} work
  * @returns {(count: number) => Promise<void>}
  */
-function callbackRunner(ring, work) {
+function loopRunner(ring, work) {
   const { operations, prepare, expected } = work;
-  let toStart = 0;
-  let inFlight = 0;
-  let finish = () => {};
-
-  /** @param {number} slot */
-  function begin(slot) {
+  const { run, done } = callbackRunner(operations.length, (slot) => {
     prepare(slot);
     ring.start(operations[slot], onDone, slot);
-    toStart--;
-    inFlight++;
-  }
+  });
 
   /**
    * @param {Error | null | undefined} error
@@ -119,20 +120,12 @@ function callbackRunner(ring, work) {
    * @param {import('uring').Completion} completion
    */
   function onDone(error, _result, completion) {
-    inFlight--;
     if (error) throw error;
     if (completion.res !== expected) throw new Error(`a completion has the result ${completion.res}`);
-    if (toStart > 0) begin(/** @type {number} */ (completion.userData));
-    else if (inFlight === 0) finish();
+    done(/** @type {number} */ (completion.userData));
   }
 
-  return function run(count) {
-    return new Promise((resolve) => {
-      finish = resolve;
-      toStart = count;
-      for (let slot = 0; slot < operations.length && toStart > 0; slot++) begin(slot);
-    });
-  };
+  return run;
 }
 
 /**
@@ -145,7 +138,7 @@ function runnerFor(ring, options) {
     case 'manual':
       return manualRunner(ring, work);
     case 'callback':
-      return callbackRunner(ring, work);
+      return loopRunner(ring, work);
     case 'promise': {
       // A NOP resolves to nothing worth checking; a read resolves to the number of bytes.
       const isRead = options.workload === 'read';
@@ -165,7 +158,7 @@ async function runWorkload(ring, options) {
     case 'check':
       return report({ available: true });
     case 'alloc':
-      return measureAllocation(options, callbackRunner(ring, nopWork(ring, options.depth)));
+      return measureAllocation(options, loopRunner(ring, nopWork(ring, options.depth)));
     case 'nop':
     case 'read':
       return measure(options, runnerFor(ring, options));
@@ -175,6 +168,7 @@ async function runWorkload(ring, options) {
 }
 
 const options = parseOptions();
-const ring = new Ring({ entries: options.depth });
+// Callbacks here need no asynchronous context: what it costs is an object for each operation.
+const ring = new Ring({ entries: options.depth, asyncContext: false });
 await runWorkload(ring, options);
 await ring.close();

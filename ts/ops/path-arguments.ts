@@ -17,8 +17,11 @@ export type Path = string | Uint8Array | URL;
 export function checkBytesOfString(name: string, value: unknown, expected: string): Uint8Array {
   if (typeof value !== 'string' && !(value instanceof Uint8Array)) throw invalidType(name, expected, value);
   // Copied, so that what was checked is what is used.
-  const bytes = Buffer.from(value as Uint8Array);
-  if (bytes.includes(0)) throw invalidValue(name, 'must not contain null bytes');
+  const bytes = Buffer.from(value as string);
+  // In UTF-8 a zero byte is a null character and nothing else; a string is searched without a call to C++.
+  if (typeof value === 'string' ? value.includes('\0') : bytes.includes(0)) {
+    throw invalidValue(name, 'must not contain null bytes');
+  }
   return bytes;
 }
 
@@ -96,6 +99,10 @@ class TwoPathsPayload implements Payload {
   }
 }
 
+function pathInErrors(path: unknown, bytes: Uint8Array): string {
+  return typeof path === 'string' ? path : Buffer.from(bytes).toString();
+}
+
 /** @internal Gives an operation its path, in memory and for errors; answers its length. */
 export function takePath(
   operation: AnyOperation,
@@ -104,7 +111,7 @@ export function takePath(
   before?: number | Uint8Array,
 ): number {
   const bytes = checkPath(name, path);
-  operation.path = Buffer.from(bytes).toString();
+  operation.path = pathInErrors(path, bytes);
   operation.arguments(new PathPayload(bytes, before));
   return bytes.byteLength;
 }
@@ -117,8 +124,8 @@ export function takePaths(
 ): number {
   const bytes = checkPath(oldName, oldPath);
   const newBytes = checkPath(newName, newPath);
-  operation.path = Buffer.from(bytes).toString();
-  operation.dest = Buffer.from(newBytes).toString();
+  operation.path = pathInErrors(oldPath, bytes);
+  operation.dest = pathInErrors(newPath, newBytes);
   operation.arguments(new TwoPathsPayload(bytes, newBytes));
   return bytes.byteLength;
 }

@@ -44,6 +44,10 @@ impl Slab {
         unsafe { self.base.as_ptr().add(index * self.block_bytes) }
     }
 
+    pub fn block_bytes(&self) -> usize {
+        self.block_bytes
+    }
+
     /// The blocks as the kernel's registration call takes them.
     pub fn iovecs(&self) -> Vec<libc::iovec> {
         (0..self.blocks)
@@ -58,7 +62,7 @@ impl Slab {
 impl Drop for Slab {
     fn drop(&mut self) {
         // SAFETY: exactly the mapping made in `new`. Nothing is in flight any more, because
-        // `drive::run` returns only after the last completion and leaves the process otherwise.
+        // whoever has a slab returns only after the last completion and leaves the process otherwise.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.blocks * self.block_bytes) };
     }
 }

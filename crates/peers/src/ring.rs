@@ -51,9 +51,15 @@ const STEPS: [Step; 4] = [
 
 /// A ring with `entries` submission entries (rounded up to a power of two by the kernel).
 pub fn open(entries: u32, task_run: TaskRun) -> io::Result<IoUring> {
+    open_with(entries, task_run, entries.saturating_mul(2))
+}
+
+/// The same with a completion queue of a size of its own.
+pub fn open_with(entries: u32, task_run: TaskRun, completions: u32) -> io::Result<IoUring> {
     let mut taken = STEPS.len();
     loop {
         let mut builder = IoUring::builder();
+        builder.setup_cqsize(completions);
         for step in &STEPS[..taken] {
             step(&mut builder, task_run);
         }

@@ -12,12 +12,13 @@ struct Nops;
 // SAFETY: a NOP names no memory.
 unsafe impl Workload for Nops {
     #[inline]
-    fn entry(&mut self, _slot: u32) -> squeue::Entry {
+    fn entry(&mut self, _slot: u32, _step: u32) -> squeue::Entry {
         opcode::Nop::new().build()
     }
 
-    fn expected_result(&self) -> i32 {
-        0
+    #[inline]
+    fn is_expected(&mut self, _slot: u32, _step: u32, result: i32) -> bool {
+        result == 0
     }
 }
 

@@ -25,7 +25,7 @@ struct Reads {
 // value, and `drive` returns only when nothing is in flight.
 unsafe impl Workload for Reads {
     #[inline]
-    fn entry(&mut self, slot: u32) -> squeue::Entry {
+    fn entry(&mut self, slot: u32, _step: u32) -> squeue::Entry {
         let fd = types::Fd(self.file.as_raw_fd());
         let buffer = self.slab.block(slot as usize);
         let offset = self.offsets.next() * u64::from(self.size_bytes);
@@ -41,8 +41,9 @@ unsafe impl Workload for Reads {
         }
     }
 
-    fn expected_result(&self) -> i32 {
-        self.size_bytes as i32
+    #[inline]
+    fn is_expected(&mut self, _slot: u32, _step: u32, result: i32) -> bool {
+        result == self.size_bytes as i32
     }
 }
 
