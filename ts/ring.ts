@@ -116,18 +116,15 @@ export class Ring extends ByHand {
   }
 
   #halfOwner(): HalfOwner {
-    const is = { closing: (): boolean => this.closed, gone: (): boolean => this.#closed };
+    const isGone = (): boolean => this.#closed;
     return {
       assertOpen: () => this.assertOpen(),
       entered: (result) => {
         if (result >= 0) return result;
         throw this.#state.isDisabled ? disabledError() : systemError(result, 'io_uring_enter');
       },
-      get isClosing(): boolean {
-        return is.closing();
-      },
       get isGone(): boolean {
-        return is.gone();
+        return isGone();
       },
     };
   }
@@ -475,6 +472,7 @@ export class Ring extends ByHand {
   }
 
   async #close(): Promise<void> {
+    this.#engine.isClosing = true;
     forgotten.unregister(this);
     this.#receiver.end();
     this.#attached.failPending();

@@ -50,9 +50,6 @@ function partsOf(half: NativeSubmissionHalf, layout: Layout): Parts {
       if (state.isClosed) throw closedError();
     },
     entered,
-    get isClosing(): boolean {
-      return state.isClosed;
-    },
     get isGone(): boolean {
       return state.isClosed;
     },
@@ -218,6 +215,7 @@ export class SubmissionHalf extends SubmissionQueue {
     forgottenHalves.unregister(this);
     busy.delete(this);
     this.#parts.state.isClosed = true;
+    this.#parts.engine.isClosing = true;
     this.#parts.native.close();
   }
 

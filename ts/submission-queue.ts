@@ -3,7 +3,7 @@ import { SqeFlags } from './flags.ts';
 import { type AnyOperation, checkSqeFlags, Operation } from './operation.ts';
 import type { NativeSubmission } from './platform/native.ts';
 import type { Engine } from './runtime/engine.ts';
-import { chainsAreCut } from './runtime/rejects.ts';
+import { chainsAreCut, closedError } from './runtime/rejects.ts';
 import { checkOptions, isSet } from './validate.ts';
 
 /** How the operations of a chain are linked, and what their completions carry. */
@@ -21,8 +21,6 @@ export interface HalfOwner {
   assertOpen(): void;
   /** What entering the kernel answered, or its error. */
   entered(result: number): number;
-  /** `close` was called. */
-  readonly isClosing: boolean;
   /** The kernel's side is gone; what was read before can still be taken. */
   readonly isGone: boolean;
 }
@@ -76,12 +74,12 @@ export class SubmissionQueue {
    * @throws `ERR_URING_CLOSED`, and errors that say what is wrong with the operation
    */
   prep(operation: AnyOperation, userData?: unknown, flags = 0): boolean {
-    this.#owner.assertOpen();
+    const engine = this.#engine;
+    if (engine.isClosing) throw closedError();
     try {
       this.check(operation, userData);
-      const isLinked = operation.hasFlags(LINKS) || (flags & LINKS) !== 0;
-      if (isLinked && this.#engine.cutsChains) throw chainsAreCut();
-      return this.#engine.prep(operation, undefined, userData, flags === 0 ? 0 : checkSqeFlags(flags));
+      if (engine.cutsChains && (operation.hasFlags(LINKS) || (flags & LINKS) !== 0)) throw chainsAreCut();
+      return engine.prep(operation, undefined, userData, flags === 0 ? 0 : checkSqeFlags(flags));
     } catch (error) {
       // What is prepared next would take the place of the one that was refused.
       this.#engine.unprepOpenChain();

@@ -48,7 +48,7 @@ export class Drive {
           if (this.#engine.onEvent === undefined) throw nothingInFlight();
         }
         this.#deliver(this.#wait());
-      } while (mode !== 'once' && !this.#stopped && !this.#owner.isClosing);
+      } while (mode !== 'once' && !this.#stopped && !this.#engine.isClosing);
     } finally {
       this.#running = false;
     }

@@ -56,6 +56,8 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   readonly #renamed = new Map<Slot, { readonly target: Slot; readonly sequence: number }>();
   /** Some record has something in its last four words. */
   #lastWordsUsed = false;
+  /** Its ring takes nothing more. A plain field, because every operation looks at it. */
+  isClosing = false;
   /** Chains may be cut apart on their way to the kernel. */
   cutsChains = false;
   /** Takes what belongs to no operation; without one it is read by hand. */

@@ -179,8 +179,9 @@ export class Runner {
 
   /** Throws if an operation cannot be run on the event loop, for itself. */
   #check(operation: AnyOperation): void {
-    if (this.#owner.isClosing) throw closedError();
-    if (this.#parts.state.isDisabled) throw disabledError();
+    const { engine, state } = this.#parts;
+    if (engine.isClosing) throw closedError();
+    if (state.isDisabled) throw disabledError();
     if (!(operation instanceof Operation))
       throw invalidType('operation', 'an operation, such as read(...)', operation);
     // Whatever is started meanwhile, or a full queue, would come between the links.
