@@ -17,7 +17,7 @@ import {
 import { makers, multishotMakers, type NamedMaker } from './makers/index.ts';
 import { OTHER_USER_DATA } from './makers/rings.ts';
 import { codeOf, type Tally } from './tally.ts';
-import { type Surroundings, World } from './world.ts';
+import { type Chance, type Surroundings, World } from './world.ts';
 
 /** Operations started before everything is cancelled and counted. */
 const ROUND = 500;
@@ -56,17 +56,11 @@ export class Run {
   /** What went wrong in a callback, where nobody could catch it. */
   #wrong: unknown;
 
-  /** @param first the number of the first step */
-  constructor(
-    ring: Ring,
-    surroundings: Surroundings,
-    tally: Tally,
-    { seed, first }: { seed: number; first: number },
-  ) {
+  constructor(ring: Ring, surroundings: Surroundings, tally: Tally, chance: Chance) {
     this.#ring = ring;
     this.#tally = tally;
-    this.#serial = first;
-    this.world = new World(ring, surroundings, seed);
+    this.#serial = chance.first;
+    this.world = new World(ring, surroundings, chance);
   }
 
   /** Takes so many steps, each of which runs an operation or several, and leaves nothing behind. */

@@ -54,6 +54,15 @@ export interface Surroundings {
   readonly pid: number;
 }
 
+/** What decides on the operations of a ring. */
+export interface Chance {
+  readonly seed: number;
+  /** The number of the first step. */
+  readonly first: number;
+  /** Whether operations may have DRAIN; a ring that had one refuses zero copy from then on. */
+  readonly drains: boolean;
+}
+
 export class World extends Dice {
   readonly ring: Ring;
   readonly other: Ring;
@@ -71,8 +80,7 @@ export class World extends Dice {
   readonly personality: number;
   /** Operations started lately, to be cancelled and updated. */
   readonly recent: AnyOperation[] = [];
-  /** Not in chains: see `Run`. */
-  mayDrain = false;
+  readonly #drains: boolean;
   readonly #owned: number[] = [];
   readonly #slots: FixedFile[] = [];
   readonly #memory: Bytes[];
@@ -81,8 +89,9 @@ export class World extends Dice {
   readonly #closing = new Map<AnyOperation, number>();
   readonly #held: BufferLease[] = [];
 
-  constructor(ring: Ring, { other, epfd, pid }: Surroundings, seed: number) {
+  constructor(ring: Ring, { other, epfd, pid }: Surroundings, { seed, drains }: Chance) {
     super(seed);
+    this.#drains = drains;
     this.ring = ring;
     this.other = other;
     this.epfd = epfd;
@@ -118,10 +127,11 @@ export class World extends Dice {
   /** Options that every operation takes, and some of these. */
   options(choices: Readonly<Record<string, unknown>> = {}): never {
     const options = this.some(choices);
-    if (this.oneIn(6)) options['flags'] = this.rather(this.pick([SqeFlags.ASYNC, SqeFlags.ASYNC, 0]));
+    // No number by chance: it could be one with DRAIN.
+    if (this.oneIn(6)) options['flags'] = this.ratherNumber(this.pick([SqeFlags.ASYNC, SqeFlags.ASYNC, 0]));
     if (this.oneIn(100))
       options['flags'] = this.pick([SqeFlags.LINK, SqeFlags.HARDLINK, SqeFlags.FIXED_FILE]);
-    if (this.oneIn(DRAIN_ONE_IN) && this.mayDrain) options['flags'] = SqeFlags.DRAIN;
+    if (this.oneIn(DRAIN_ONE_IN) && this.#drains) options['flags'] = SqeFlags.DRAIN;
     if (this.oneIn(40)) options['personality'] = this.rather(this.personality);
     return options as never;
   }
@@ -156,8 +166,9 @@ export class World extends Dice {
 
   slot(): FixedFile {
     const choice = this.int(0, 0xffff);
-    if (this.#slots.length === 0) return this.rather(undefined as never);
-    return this.rather(this.#slots[choice % this.#slots.length] as FixedFile);
+    if (this.#slots.length === 0) return undefined as never;
+    // A number could be a descriptor that is not ours.
+    return this.ratherNumber(this.#slots[choice % this.#slots.length] as FixedFile);
   }
 
   /** Where a direct descriptor goes. */
@@ -301,7 +312,8 @@ export class World extends Dice {
     this.other.registrar.files?.unregister();
     this.other.registrar.registerFiles({ slots: 8, kernelSlots: 64 });
     for (const kind of ['file', 'stream', 'tcp', 'udp', 'pipeIn', 'pipeOut', 'listener'] as const) {
-      const fd = this.endpoints.of(kind)[0] as number;
+      // Of the streams the end that does not block, see `splice`.
+      const fd = this.endpoints.of(kind)[kind === 'stream' ? 1 : 0] as number;
       const file = this.ring.registrar.files?.set(this.#slots.length, fd);
       if (file !== undefined) this.#slots.push(file);
     }

@@ -1,5 +1,6 @@
 // Makers of operations on open files and on paths.
 import * as u from 'uring';
+import type { Kind } from '../endpoints.ts';
 import type { World } from '../world.ts';
 import type { Makers } from './index.ts';
 
@@ -152,15 +153,20 @@ const attributes: Makers = {
 
 const splicing = (w: World): Record<string, unknown> => ({ spliceFlags: w.rather(w.pick([0, 1, 2, 4, 15])) });
 
+/** Never a socket that blocks: the pipe would be locked while it waits, and stop the thread that uses it. */
+const calm = (w: World, kind: Kind): u.Fd => (w.oneIn(6) ? w.slot() : w.steady(kind));
+
 const pipes: Makers = {
   splice: (w) => {
     const [from, to, more] = w.pick([
       ['file', 'pipeIn', { offsetIn: w.rather(0) }],
       ['pipeOut', 'file', { offsetOut: w.rather(100) }],
       ['pipeOut', 'pipeIn', { offsetIn: w.rather(null) }],
-      ['stream', 'pipeIn', {}],
+      ['pipeOut', 'tcp', {}],
+      ['tcp', 'pipeIn', {}],
     ] as const);
-    return u.splice(w.of(from), w.of(to), w.rather(w.int(1, 9999)), w.options({ ...splicing(w), ...more }));
+    const options = w.options({ ...splicing(w), ...more });
+    return u.splice(calm(w, from), calm(w, to), w.rather(w.int(1, 9999)), options);
   },
   tee: (w) => u.tee(w.of('pipeOut'), w.of('pipeIn'), w.rather(w.int(1, 999)), w.options(splicing(w))),
   pipe: (w) => u.pipe(w.options({ pipeFlags: w.pick([undefined, 0o4000, 0o44000]) })),

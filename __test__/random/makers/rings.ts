@@ -142,7 +142,7 @@ function ringOf(w: World): u.Ring {
 }
 
 const messages: Makers = {
-  nop: (w) => u.nop(w.options({ taskWork: w.bool(), result: w.rather(w.int(-40, 1000)) })),
+  nop: (w) => u.nop(w.options({ taskWork: w.bool(), result: w.ratherNumber(w.int(-14, 1000)) })),
   'nop:fd': (w) => u.nop({ ...(w.options() as object), fd: w.fd() }),
   'nop:buffer': (w) => u.nop({ ...(w.options() as object), buffer: w.bytes() }),
   'nop:extra': (w) => u.nop({ ...(w.options() as object), extra: w.rather([1n, 2n ** 63n]) }),

@@ -166,10 +166,11 @@ const settings: Makers = {
     );
   },
   getsockopt: (w) => u.getsockopt(connected(w), w.rather(w.pick(OPTIONS)[0]) as never, w.options()),
+  // From 77 on (SO_PEERPIDFD) an option may be a new descriptor.
   'getsockopt:number': (w) =>
     u.getsockopt(
       connected(w),
-      { level: 1, option: w.rather(w.int(1, 80)), sizeBytes: w.rather(w.int(1, 200)) },
+      { level: 1, option: w.ratherNumber(w.int(1, 76)), sizeBytes: w.rather(w.int(1, 200)) },
       w.options(),
     ),
   receiveQueueBytes: (w) => u.receiveQueueBytes(w.of('tcp', 'udp'), w.options()),
