@@ -140,6 +140,7 @@ test.serial(
     }
     t.log(`seed ${SEED}: ${tally.succeeded} results, ${tally.failed} errors, ${tally.refused} refusals`);
     await surroundings.other.close();
+    t.true(tally.run >= OPERATIONS);
     if (OPERATIONS >= ENOUGH) assertAllTried(t, tally);
   },
 );

@@ -5,9 +5,12 @@ import {
   type AnyOperation,
   asyncCancel,
   BufferLease,
+  ChainError,
   type Completion,
+  type ExecOptions,
   FixedFile,
   LeasedMessage,
+  type LinkResult,
   linkTimeout,
   type MultishotStream,
   Op,
@@ -42,6 +45,14 @@ const MAKES_DESCRIPTOR: ReadonlySet<number> = new Set([
   Op.socket,
   Op.fixedFdInstall,
 ]);
+
+/** What became of a link of a chain that failed. */
+function outcomeOf(chain: ChainError, at: number): Outcome {
+  const link = chain.results[at] as LinkResult;
+  if (link.status === 'failed') return { error: link.error, result: undefined };
+  if (link.status === 'cancelled') return { error: chain, result: undefined };
+  return { error: null, result: link.value };
+}
 
 export class Run {
   readonly world: World;
@@ -83,6 +94,7 @@ export class Run {
       this.#step(this.world.int(0, 19));
       if (this.world.oneIn(50)) this.#reap();
       if (this.world.oneIn(100)) this.world.resize();
+      if (this.world.oneIn(100)) this.world.abort();
       if (this.world.oneIn(100)) await turn();
       if (this.#wrong !== undefined) throw this.#wrong;
     }
@@ -94,8 +106,9 @@ export class Run {
     if (way < 9) this.#onTheLoop('start', (open) => this.#start(open));
     else if (way < 13) this.#onTheLoop('exec', (open) => this.#exec(open));
     else if (way < 14) this.#stream();
-    else if (way < 18) this.#byHand();
-    else this.#chain();
+    else if (way < 17) this.#byHand();
+    else if (way < 19) this.#chain();
+    else this.#promisedChain();
   }
 
   /** Everything that has to be so when nothing is in flight. */
@@ -164,7 +177,7 @@ export class Run {
         this.#settled(open, outcome);
       });
     };
-    this.#ring.exec(open.operation as never).then(
+    this.#ring.exec(open.operation as never, this.#limits([open])).then(
       (result) => settled({ error: null, result }),
       (error) => settled({ error, result: undefined }),
     );
@@ -236,23 +249,52 @@ export class Run {
     }
   }
 
-  #chain(): void {
+  #links(way: string): Open[] {
     const { world } = this;
-    const chain: Open[] = [];
+    const links: Open[] = [];
     const add = (from: readonly NamedMaker[]): void => {
       const open = this.#make(from);
       if (open === undefined) return;
-      chain.push(open);
-      this.#begun(open, 'prepChain');
+      links.push(open);
+      this.#begun(open, way);
     };
     for (let left = world.int(1, 5); left > 0; left -= 1) {
       add(makers);
       if (world.oneIn(3)) add([['linkTimeout', () => linkTimeout(world.pick([0, 1, 1000]))]]);
     }
+    return links;
+  }
+
+  #chain(): void {
+    const chain = this.#links('prepChain');
     if (chain.length === 0) return;
     const userData = chain.map(({ serial }) => serial);
     const operations = chain.map(({ operation }) => operation);
-    this.#prepare(chain, () => this.#ring.prepChain(operations, { hard: world.oneIn(2), userData }));
+    const hard = this.world.oneIn(2);
+    this.#prepare(chain, () => this.#ring.prepChain(operations, { hard, userData }));
+  }
+
+  #promisedChain(): void {
+    const chain = this.#links('chain');
+    const operations = chain.map(({ operation }) => operation);
+    const ended = (outcome: (at: number) => Outcome): void => {
+      this.#guarded(() => {
+        for (const [at, open] of chain.entries()) {
+          assert.ok(this.#open.delete(open.operation), `operation ${open.serial} settled twice`);
+          this.#settled(open, outcome(at));
+        }
+      });
+    };
+    this.#ring.chain(operations, { ...this.#limits(chain), hard: this.world.bool() }).then(
+      (results) => ended((at) => ({ error: null, result: results[at] })),
+      (error) =>
+        ended((at) => (error instanceof ChainError ? outcomeOf(error, at) : { error, result: undefined })),
+    );
+  }
+
+  /** Whether a descriptor was closed is not told of what was stopped. */
+  #limits(opened: readonly Open[]): ExecOptions {
+    return opened.some(({ operation }) => operation.opcode === Op.close) ? {} : this.world.limits();
   }
 
   #reap(): void {

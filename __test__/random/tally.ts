@@ -4,7 +4,8 @@ import type { AnyOperation } from 'uring';
 
 const LAST = 30;
 
-const TYPED = /^(E[A-Z0-9]+|ERR_URING_[A-Z_]+|ERR_INVALID_ARG_TYPE|ERR_INVALID_ARG_VALUE|ERR_OUT_OF_RANGE)$/;
+const TYPED =
+  /^(E[A-Z0-9]+|ABORT_ERR|ERR_URING_[A-Z_]+|ERR_INVALID_ARG_TYPE|ERR_INVALID_ARG_VALUE|ERR_OUT_OF_RANGE)$/;
 
 /** The code of an error, which must have one that says what is wrong. */
 export function codeOf(error: unknown): string {

@@ -8,6 +8,7 @@ import {
   type BufferLease,
   type BufferRing,
   type Bytes,
+  type ExecOptions,
   type Fd,
   type FixedFile,
   Op,
@@ -88,6 +89,7 @@ export class World extends Dice {
   /** Descriptors that an operation is about to close. */
   readonly #closing = new Map<AnyOperation, number>();
   readonly #held: BufferLease[] = [];
+  readonly #controllers: AbortController[] = [];
 
   constructor(ring: Ring, { other, epfd, pid }: Surroundings, { seed, drains }: Chance) {
     super(seed);
@@ -291,6 +293,23 @@ export class World extends Dice {
 
   offset(): number {
     return this.rather(this.pick([-1, -1, 0, 0, 1, 511, 4096, 20_000, 2 ** 40, Number.MAX_SAFE_INTEGER]));
+  }
+
+  /** What may stop an operation that has a promise. */
+  limits(): ExecOptions {
+    return this.some({ timeoutMs: this.rather(this.pick([0, 1, 20])), signal: this.#signal() });
+  }
+
+  #signal(): AbortSignal {
+    const controller = new AbortController();
+    this.#controllers.push(controller);
+    if (this.oneIn(10)) controller.abort();
+    return this.rather(controller.signal);
+  }
+
+  /** Aborts half of what was started with a signal. */
+  abort(): void {
+    for (const controller of this.#controllers.splice(0)) if (this.oneIn(2)) controller.abort();
   }
 
   target(): AnyOperation {
