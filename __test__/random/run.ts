@@ -28,7 +28,7 @@ const ROUND_MS = 30_000;
 const CANCEL_MS = 5;
 const PATIENT_TRIES = 20;
 
-type Outcome = Pick<Completion, 'error' | 'result'>;
+type Outcome = Pick<Completion, 'result'> & { readonly error: Error | null };
 
 /** An operation that was started and has not ended. */
 interface Open {
@@ -46,11 +46,13 @@ const MAKES_DESCRIPTOR: ReadonlySet<number> = new Set([
   Op.fixedFdInstall,
 ]);
 
+const NOT_RUN: Error = Object.assign(new Error('it did not run'), { code: 'ECANCELED' });
+
 /** What became of a link of a chain that failed. */
 function outcomeOf(chain: ChainError, at: number): Outcome {
   const link = chain.results[at] as LinkResult;
   if (link.status === 'failed') return { error: link.error, result: undefined };
-  if (link.status === 'cancelled') return { error: chain, result: undefined };
+  if (link.status === 'cancelled') return { error: NOT_RUN, result: undefined };
   return { error: null, result: link.value };
 }
 
