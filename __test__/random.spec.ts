@@ -20,7 +20,7 @@ const SEED = Number(process.env['URING_SEED'] ?? 1);
 const OPERATIONS = Number(process.env['URING_OPERATIONS'] ?? 1_000_000);
 /** The first step, to see again what happened on one ring: a multiple of `SEGMENT`. */
 const FROM = Number(process.env['URING_FROM'] ?? 0);
-const PATIENCE_MS = 600_000;
+const PATIENCE_MS = 1_800_000;
 /** Steps on one ring; then it is closed, and another of the next kind opened. */
 const SEGMENT = 10_000;
 /** From so many operations on, everything has had its chance. */
