@@ -135,6 +135,22 @@ test('a slot that an update fills can be used behind it in a chain, by its numbe
   });
 });
 
+// Seen with random operations: the slots stayed taken.
+test('slots that were filled although the update was aborted are free again, and those it left alone are not', async (t) => {
+  const { fd } = file(t, pattern(8));
+  await withRing({}, async (ring) => {
+    const slot = ring.registrar.registerFiles({ slots: 4 }).alloc(fd);
+    t.is(slot.slot, 0);
+    const controller = new AbortController();
+    const updating = ring.exec(filesUpdate(0, [SKIP, fd, fd]), { signal: controller.signal });
+    ring.submit();
+    controller.abort();
+    await t.throwsAsync(updating, { code: 'ABORT_ERR' });
+    t.is(ring.stats().fileSlots, 1);
+    t.is(await ring.exec(read(slot, ring.alloc(8), { offset: 0 })), 8);
+  });
+});
+
 test('an update in flight at the end of the ring leaves nothing open', async (t) => {
   const { fd } = file(t);
   await withRing({}, (ring) => {

@@ -219,6 +219,23 @@ test.serial('descriptors for which there is no room never come, and those that d
   });
 });
 
+// Seen with random operations: they stayed open.
+test.serial('descriptors of a message whose buffer went away meanwhile are closed', async (t) => {
+  await withRing({}, async (ring) => {
+    const [client, server] = await unixPair(t, ring);
+    const message = passing(t, 2);
+    const before = zeros();
+    const buffer = new Uint8Array(8);
+    const received = ring.exec(recvmsg(server, buffer, { controlBytes: 64 }));
+    ring.submit();
+    structuredClone(buffer.buffer, { transfer: [buffer.buffer] });
+    const refused = t.throwsAsync(received, { code: 'ERR_URING_BUFFER_DETACHED' });
+    await ring.exec(sendmsg(client, message));
+    await refused;
+    t.is(zeros(), before);
+  });
+});
+
 test.serial('descriptors in messages that nobody reads are closed with the ring', async (t) => {
   await withRing({}, async (outer) => {
     const [client, server] = await unixPair(t, outer);

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
-import { closeSync, constants, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
+import { nop, pipe, Ring, SqeFlags, splice } from 'uring';
 import { leakCheck } from './_helpers.ts';
+import { eventually } from './_loopback.ts';
 import { type Ended, fixture, ROOT, runFixture, WELL } from './_process.ts';
 import { numbered } from './_sockets.ts';
 
@@ -141,4 +143,35 @@ test.serial('workers with rings end while others go on', async (t) => {
     t.true((await terminateWorker('reads', 1)) <= 1);
   });
   await Promise.all(rounds);
+});
+
+function isBroken(writeFd: number): boolean {
+  try {
+    writeSync(writeFd, 'x');
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPIPE';
+  }
+}
+
+// Seen with random operations: closing never ended. The kernel looks for what runs on worker threads among those of the
+// task that asks, and requests that the polling thread would make wait behind the DRAIN.
+test.serial('close gives up what nothing can cancel, and the kernel lets go of it later', async (t) => {
+  const ring = new Ring({ entries: 8, sqpoll: { idleMs: 5 } });
+  const waiting = { pipeFlags: 0 };
+  const [from, to] = [await ring.exec(pipe(waiting)), await ring.exec(pipe(waiting))];
+  const stuck = ring.exec(splice(from.readFd, to.writeFd, 10));
+  ring.submit();
+  await eventually(() => ring.sqReady === 0);
+  const behind = ring.exec(nop({ flags: SqeFlags.DRAIN }));
+  ring.submit();
+  const settled = Promise.allSettled([stuck, behind]);
+  await ring.close();
+  t.deepEqual(
+    (await settled).map((end) => end.status === 'rejected' && end.reason.code),
+    ['ECANCELED', 'ECANCELED'],
+  );
+  for (const fd of [from.readFd, to.readFd, to.writeFd]) closeSync(fd);
+  await eventually(() => isBroken(from.writeFd));
+  closeSync(from.writeFd);
 });

@@ -5,10 +5,11 @@
  * and what follows completes with `ECANCELED`). `HARDLINK`: the next starts whatever becomes of this one.
  * `DRAIN`: starts when everything submitted before has completed; what is submitted after it waits for it, cancel requests
  * too, and on Linux 6.16 and later may wait for everything else that was. Do not mix it with operations that wait for
- * long, such as `accept`; zero-copy sends are refused on a ring that has used it. `ASYNC`: straight to a worker thread of the
- * kernel. `FIXED_FILE`: `fd` is the number of a registered slot (a `FixedFile` sets it by itself). `BUFFER_SELECT`:
- * the kernel takes a provided buffer; it follows from giving a buffer ring. `CQE_SKIP_SUCCESS`: no completion when all
- * goes well; it is refused, because the package would never learn that the operation's memory is free.
+ * long, such as `accept`, above all with `sqpoll`, where nothing may cancel what it waits for; zero-copy sends are refused
+ * on a ring that has used it. `ASYNC`: straight to a worker thread of the kernel. `FIXED_FILE`: `fd` is the number of a
+ * registered slot (a `FixedFile` sets it by itself). `BUFFER_SELECT`: the kernel takes a provided buffer; it follows from
+ * giving a buffer ring. `CQE_SKIP_SUCCESS`: no completion when all goes well; it is refused, because the package would
+ * never learn that the operation's memory is free.
  *
  * @see {@link https://man7.org/linux/man-pages/man2/io_uring_enter.2.html io_uring_enter(2)}
  */

@@ -438,7 +438,7 @@ export class Registrar {
   /**
    * Cancels operations in flight as `asyncCancel` does, and blocks the thread until they have ended. What is prepared
    * and not submitted is not found. Answers how many operations were cancelled, where the kernel tells (0 for a single
-   * target). Since Linux 6.0.
+   * target). On a ring with `sqpoll` it does not find what runs on worker threads of the kernel. Since Linux 6.0.
    *
    * @param options.timeoutMs longest wait in milliseconds; default: none
    * @throws `ENOENT` when nothing matches, `ETIME` when it has not ended in time

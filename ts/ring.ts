@@ -459,8 +459,8 @@ export class Ring extends ByHand {
 
   /**
    * Closes the ring: refuses new operations, cancels what is in flight, and waits until the kernel has let go of
-   * all memory. Promises settle with what became of their operations, mostly `ECANCELED`. Closing twice is the same
-   * as closing once.
+   * all memory, or for 5 seconds: memory of operations that cannot be cancelled is never freed then. Promises settle with
+   * what became of their operations, mostly `ECANCELED`. Closing twice is the same as closing once.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();

@@ -82,6 +82,8 @@ export function filesUpdate(
   operation.length = fds.length;
   operation.arguments(new DescriptorsPayload(fds));
   operation.decode = decodeFiles;
+  const isFilled = fds.map((fd) => fd !== SKIP);
+  operation.traits = { parts: (files) => files.filter((_file, at) => isFilled[at]) };
   return operation;
 }
 

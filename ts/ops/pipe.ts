@@ -79,6 +79,9 @@ function checkPosition(name: string, offset: unknown): number {
  * `LINK`. Errors are those of splice(2): `EINVAL` where neither is a pipe or the file system cannot do it, `ESPIPE` for
  * an offset in a pipe, `EAGAIN` with `NONBLOCK`; one that waits and is cancelled fails with `EINTR`. Since Linux 5.7.
  *
+ * Use sockets that have O_NONBLOCK, as those of this package: while the kernel waits for one that blocks, the pipe is locked,
+ * and a thread that writes to it, reads or closes it waits too, also in `submit`.
+ *
  * @param fdIn source: descriptor or registered file
  * @param fdOut destination: descriptor or registered file
  * @param lengthBytes most bytes to move, at least 1

@@ -90,7 +90,13 @@ class MessagePayload implements Payload {
   }
 
   finish(block: StagedBlock, res: number, ring: unknown): void {
-    this.#layout.list?.bringBack(block, this.#listAt, res, ring);
+    try {
+      this.#layout.list?.bringBack(block, this.#listAt, res, ring);
+    } catch (error) {
+      // Nobody gets to see the message.
+      closeDescriptors(decodeControl(this.received(block).control));
+      throw error;
+    }
   }
 
   /** What the kernel answered besides the bytes. */
@@ -104,6 +110,10 @@ class MessagePayload implements Payload {
       flags: view.readUInt32LE(ANSWER_AT + 8),
     };
   }
+}
+
+function closeDescriptors(control: readonly ReceivedControlMessage[]): void {
+  for (const message of control) if (message.kind === 'descriptors') message.descriptors.close();
 }
 
 function writeWords(view: Buffer, at: number, words: readonly number[]): void {

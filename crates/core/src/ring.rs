@@ -12,6 +12,7 @@ use crate::unread::{EXTRA_BRINGS, Unread};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
+use std::time::Instant;
 
 /// Completion records in the shared block; more than that stay in the kernel's queue until JavaScript has read some.
 const COMPLETION_BLOCK_MAX: u32 = 4096;
@@ -35,7 +36,8 @@ pub struct Ring {
     pub(crate) entrance: Entrance,
     pub(crate) shared: Shared,
     pub tables: Tables,
-    pub(crate) closing: bool,
+    /// When closing began.
+    pub(crate) closing: Option<Instant>,
     /// Not started yet (IORING_SETUP_R_DISABLED).
     pub(crate) disabled: bool,
     /// What deadlines of waits count on (IORING_REGISTER_CLOCK).
@@ -68,7 +70,7 @@ impl Ring {
             entrance,
             shared,
             tables: Tables::default(),
-            closing: false,
+            closing: None,
             disabled,
             clock: libc::CLOCK_MONOTONIC,
             supported,

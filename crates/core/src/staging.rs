@@ -24,7 +24,7 @@ impl Ring {
         if prepared == 0 {
             return 0;
         }
-        if self.closing {
+        if self.is_closing() {
             refuse(&self.shared, &mut self.local, (0, prepared), 0, Reject::Closed);
             self.shared.take_records(prepared);
             return prepared;

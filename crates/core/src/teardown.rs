@@ -13,10 +13,13 @@ use std::time::{Duration, Instant};
 /// the first request looked is only found by the next.
 const CANCEL_AGAIN: Duration = Duration::from_millis(50);
 
+/// How long a ring that closes is asked to come to rest; then it is given up.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
 impl Ring {
     /// Refuses new work, fails what was prepared and not submitted, and asks the kernel to cancel the rest.
     pub fn begin_close(&mut self) -> io::Result<()> {
-        self.closing = true;
+        self.closing.get_or_insert_with(Instant::now);
         self.stage();
         self.reap();
         self.cancel_everything()
@@ -24,7 +27,14 @@ impl Ring {
 
     /// An operation with IOSQE_IO_DRAIN that waits for others holds back all that is submitted after it, a request
     /// to cancel too. So the kernel is also asked past the queue (IORING_REGISTER_SYNC_CANCEL, 6.0), without waiting.
+    ///
+    /// Some operations cannot be cancelled at all (docs/measured.md): a ring that has been closing for too long counts as
+    /// broken, so that whoever waits for it lets go. What is still in flight is leaked.
     pub fn cancel_everything(&mut self) -> io::Result<()> {
+        if self.closing.is_some_and(|since| since.elapsed() > CLOSE_LIMIT) {
+            self.break_down(libc::ETIMEDOUT);
+            return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
+        }
         if self.taskrun() {
             self.run_task_work_first();
         }
@@ -82,7 +92,7 @@ impl Ring {
     }
 
     pub fn is_closing(&self) -> bool {
-        self.closing
+        self.closing.is_some()
     }
 
     /// Drops completions that nobody will read, closing the descriptors among them.
