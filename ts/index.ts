@@ -19,6 +19,7 @@ export type { CompletionQueue } from './completion-queue.ts';
 export type { ConnectOptions, ConnectTarget, HostTarget } from './composites/connect.ts';
 export type { HostLookupOptions } from './composites/lookup.ts';
 export type {
+  DirectSocketOptions,
   OpenedSocket,
   OpenedSocketFile,
   SocketCompositeOptions,

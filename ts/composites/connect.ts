@@ -22,6 +22,7 @@ import { Race } from './race.ts';
 import {
   checkDirect,
   closeAnyway,
+  type DirectSocketOptions,
   type Opened,
   opened,
   openSocket,
@@ -70,7 +71,7 @@ export interface ConnectPlan extends Limits {
 
 /** Checks what both kinds have in common. */
 export function checkConnectOptions(
-  options: ConnectOptions,
+  options: ConnectOptions & Partial<DirectSocketOptions>,
 ): Omit<ConnectPlan, 'type' | 'delayMs' | 'triesAll' | 'settings'> {
   const limits = checkExecOptions(options);
   const { attemptTimeoutMs, localAddress, localPort } = options;

@@ -133,17 +133,22 @@ export function settings(fd: Fd, values: SocketOptionValues | undefined): AnyOpe
 
 /** Options that all composites on sockets take. */
 export interface SocketCompositeOptions {
-  /**
-   * True for a registered slot of the kernel's choice instead of a descriptor; the ring needs a files table
-   * (`ring.registrar.registerFiles()`). Since Linux 5.19.
-   */
-  direct?: boolean;
   /** Options that the socket gets before anything else. Since Linux 6.7. */
   socketOptions?: SocketOptionValues;
 }
 
+/** Where the socket goes. */
+export interface DirectSocketOptions {
+  /**
+   * A registered slot of the kernel's choice instead of a descriptor; the ring needs a files table
+   * (`ring.registrar.registerFiles()`).
+   */
+  direct: true;
+}
+
 /** Checks these options; answers whether the socket goes into a slot. */
-export function checkDirect({ direct, socketOptions }: SocketCompositeOptions): boolean {
+export function checkDirect(options: SocketCompositeOptions & Partial<DirectSocketOptions>): boolean {
+  const { direct, socketOptions } = options;
   checkOptions('options.socketOptions', socketOptions);
   return isSet('options.direct', direct);
 }

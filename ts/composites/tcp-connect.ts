@@ -5,7 +5,7 @@ import { setsockopt } from '../ops/socket-options.ts';
 import type { Ring } from '../ring.ts';
 import { checkBoolean, checkMilliseconds, checkOptions, isSet } from '../validate.ts';
 import { type ConnectOptions, type ConnectTarget, checkConnectOptions, connectTo } from './connect.ts';
-import { type OpenedSocket, type OpenedSocketFile, settings } from './sockets.ts';
+import { type DirectSocketOptions, type OpenedSocket, type OpenedSocketFile, settings } from './sockets.ts';
 
 const MS_PER_SECOND = 1000;
 
@@ -58,17 +58,17 @@ export interface TcpConnectOptions extends ConnectOptions {
 export async function tcpConnect(
   ring: Ring,
   target: ConnectTarget,
-  options: TcpConnectOptions & { direct: true },
+  options: TcpConnectOptions & DirectSocketOptions,
 ): Promise<OpenedSocketFile<IpSocketAddress>>;
 export async function tcpConnect(
   ring: Ring,
   target: ConnectTarget,
-  options?: TcpConnectOptions & { direct?: false },
+  options?: TcpConnectOptions,
 ): Promise<OpenedSocket<IpSocketAddress>>;
 export async function tcpConnect(
   ring: Ring,
   target: ConnectTarget,
-  options: TcpConnectOptions = {},
+  options: TcpConnectOptions & Partial<DirectSocketOptions> = {},
 ): Promise<OpenedSocket<IpSocketAddress> | OpenedSocketFile<IpSocketAddress>> {
   checkOptions('options', options);
   const { attemptDelayMs = getDefaultAutoSelectFamilyAttemptTimeout() } = options;

@@ -11,6 +11,7 @@ import { boundAddress } from './bound-address.ts';
 import {
   checkDirect,
   checkSteps,
+  type DirectSocketOptions,
   type Opened,
   type OpenedSocket,
   type OpenedSocketFile,
@@ -69,17 +70,17 @@ export interface TcpListenOptions extends ExecOptions, SocketCompositeOptions {
 export async function tcpListen(
   ring: Ring,
   target: ListenTarget,
-  options: TcpListenOptions & { direct: true },
+  options: TcpListenOptions & DirectSocketOptions,
 ): Promise<OpenedSocketFile<IpSocketAddress>>;
 export async function tcpListen(
   ring: Ring,
   target: ListenTarget,
-  options?: TcpListenOptions & { direct?: false },
+  options?: TcpListenOptions,
 ): Promise<OpenedSocket<IpSocketAddress>>;
 export async function tcpListen(
   ring: Ring,
   target: ListenTarget,
-  options: TcpListenOptions = {},
+  options: TcpListenOptions & Partial<DirectSocketOptions> = {},
 ): Promise<OpenedSocket<IpSocketAddress> | OpenedSocketFile<IpSocketAddress>> {
   const limits = checkExecOptions(options);
   checkOptions('target', target);
@@ -100,7 +101,11 @@ export async function tcpListen(
 
 type ListenSteps = (signal: AbortSignal) => Steps<Opened<IpSocketAddress>>;
 
-function stepsTo(ring: Ring, target: SocketAddressLike, options: TcpListenOptions): ListenSteps {
+function stepsTo(
+  ring: Ring,
+  target: SocketAddressLike,
+  options: TcpListenOptions & Partial<DirectSocketOptions>,
+): ListenSteps {
   const { address } = checkAddress('target', target);
   const family = isIP(address ?? '');
   if (family === 0) throw invalidValue('target', 'has no port: for paths there is unixListen');

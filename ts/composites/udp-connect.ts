@@ -3,7 +3,7 @@ import type { IpSocketAddress } from '../address.ts';
 import type { Ring } from '../ring.ts';
 import { checkBoolean, checkOptions } from '../validate.ts';
 import { type ConnectOptions, type ConnectTarget, checkConnectOptions, connectTo } from './connect.ts';
-import { type OpenedSocket, type OpenedSocketFile, settings } from './sockets.ts';
+import { type DirectSocketOptions, type OpenedSocket, type OpenedSocketFile, settings } from './sockets.ts';
 
 /** Options of {@link udpConnect}. */
 export interface UdpConnectOptions extends ConnectOptions {}
@@ -32,17 +32,17 @@ export interface UdpConnectOptions extends ConnectOptions {}
 export async function udpConnect(
   ring: Ring,
   target: ConnectTarget,
-  options: UdpConnectOptions & { direct: true },
+  options: UdpConnectOptions & DirectSocketOptions,
 ): Promise<OpenedSocketFile<IpSocketAddress>>;
 export async function udpConnect(
   ring: Ring,
   target: ConnectTarget,
-  options?: UdpConnectOptions & { direct?: false },
+  options?: UdpConnectOptions,
 ): Promise<OpenedSocket<IpSocketAddress>>;
 export async function udpConnect(
   ring: Ring,
   target: ConnectTarget,
-  options: UdpConnectOptions = {},
+  options: UdpConnectOptions & Partial<DirectSocketOptions> = {},
 ): Promise<OpenedSocket<IpSocketAddress> | OpenedSocketFile<IpSocketAddress>> {
   checkOptions('options', options);
   const { autoSelectFamily = getDefaultAutoSelectFamily() } = options;

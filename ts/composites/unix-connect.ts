@@ -8,6 +8,7 @@ import { checkName } from '../validate.ts';
 import {
   checkDirect,
   checkSteps,
+  type DirectSocketOptions,
   type OpenedSocket,
   type OpenedSocketFile,
   opened,
@@ -63,17 +64,17 @@ export function unixAddress(target: UnixTarget): { path: string | Uint8Array } {
 export async function unixConnect(
   ring: Ring,
   target: UnixTarget,
-  options: UnixConnectOptions & { direct: true },
+  options: UnixConnectOptions & DirectSocketOptions,
 ): Promise<OpenedSocketFile<UnixSocketAddress>>;
 export async function unixConnect(
   ring: Ring,
   target: UnixTarget,
-  options?: UnixConnectOptions & { direct?: false },
+  options?: UnixConnectOptions,
 ): Promise<OpenedSocket<UnixSocketAddress>>;
 export async function unixConnect(
   ring: Ring,
   target: UnixTarget,
-  options: UnixConnectOptions = {},
+  options: UnixConnectOptions & Partial<DirectSocketOptions> = {},
 ): Promise<OpenedSocket<UnixSocketAddress> | OpenedSocketFile<UnixSocketAddress>> {
   const limits = checkExecOptions(options);
   const { bytes } = checkAddress('target', unixAddress(target));

@@ -11,6 +11,7 @@ import {
   anyway,
   checkDirect,
   checkSteps,
+  type DirectSocketOptions,
   type Opened,
   type OpenedSocket,
   type OpenedSocketFile,
@@ -59,17 +60,17 @@ export interface UnixListenOptions extends ExecOptions, SocketCompositeOptions {
 export async function unixListen(
   ring: Ring,
   target: UnixTarget,
-  options: UnixListenOptions & { direct: true },
+  options: UnixListenOptions & DirectSocketOptions,
 ): Promise<OpenedSocketFile<UnixSocketAddress>>;
 export async function unixListen(
   ring: Ring,
   target: UnixTarget,
-  options?: UnixListenOptions & { direct?: false },
+  options?: UnixListenOptions,
 ): Promise<OpenedSocket<UnixSocketAddress>>;
 export async function unixListen(
   ring: Ring,
   target: UnixTarget,
-  options: UnixListenOptions = {},
+  options: UnixListenOptions & Partial<DirectSocketOptions> = {},
 ): Promise<OpenedSocket<UnixSocketAddress> | OpenedSocketFile<UnixSocketAddress>> {
   const limits = checkExecOptions(options);
   const address = unixAddress(target);
