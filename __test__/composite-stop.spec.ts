@@ -21,6 +21,7 @@ import {
 } from 'uring';
 import { assertUsable } from './_fixtures.ts';
 import { leakCheck, openFds, tmpDir, withRing } from './_helpers.ts';
+import { answering, neverAnswering } from './_lookup.ts';
 import { abstractName, blackHole, closing, listening } from './_loopback.ts';
 import { MOMENTS, type Moment, stoppingRing } from './_steps.ts';
 import { settle, soon, until } from './_until.ts';
@@ -33,18 +34,6 @@ leakCheck(test);
 
 /** Rounds of all cases together. */
 const ROUNDS = 1000;
-
-function answering(addresses: readonly string[]): LookupFunction {
-  return (_host, _options, callback) =>
-    setImmediate(() =>
-      callback(
-        null,
-        addresses.map((address) => ({ address, family: 0 })),
-      ),
-    );
-}
-
-const neverAnswering: LookupFunction = () => {};
 
 async function give(ring: Ring, result: Result): Promise<void> {
   await ring.exec(close('fd' in result ? result.fd : result.file));

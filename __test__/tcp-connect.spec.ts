@@ -4,40 +4,26 @@ import net, { type LookupFunction } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import {
   accept,
-  type ConnectTarget,
   close,
   getsockopt,
-  type IpSocketAddress,
   type Ring,
   recv,
   SocketFlags,
   send,
-  setsockopt,
   socketAddress,
   type TcpConnectOptions,
   tcpConnect,
   tcpListen,
   UringError,
-  udpConnect,
 } from 'uring';
 import { received } from './_fixtures.ts';
 import { leakCheck, openFds, withRing } from './_helpers.ts';
-import { blackHole, bound, closing, type Ip, LOOPBACK, listening } from './_loopback.ts';
+import { answering } from './_lookup.ts';
+import { blackHole, closing, LOOPBACK, listening } from './_loopback.ts';
 
 type T = ExecutionContext<unknown>;
 
 leakCheck(test);
-
-/** A lookup that has these answers, and notes what it was asked. */
-function answering(addresses: readonly string[], asked: unknown[] = []): LookupFunction {
-  return (host, options, callback) => {
-    asked.push({ host, ...options });
-    const answer = addresses.map((address) => ({ address, family: net.isIP(address) }));
-    // Of one family node:net wants one address only.
-    if (options.all === true) process.nextTick(() => callback(null, answer));
-    else process.nextTick(() => callback(null, answer[0]?.address ?? '', answer[0]?.family));
-  };
-}
 
 /** A port of both families that nobody listens on, now that its listener is closed. */
 async function freePort(ring: Ring): Promise<number> {
@@ -238,6 +224,33 @@ function noted(ring: Ring, note: (names: string[]) => void): Ring {
   } as Ring;
 }
 
+test.serial('of two that connect at the same time one is given, and the other is closed', async (t) => {
+  await withRing({}, async (ring) => {
+    const server = await tcpListen(ring, { port: 0 });
+    closing(t, server.fd);
+    const before = openFds().size;
+    let both: () => void = () => {};
+    const areBoth = new Promise<void>((resolve) => {
+      both = resolve;
+    });
+    let connected = 0;
+    const chain = (async (operations, options) => {
+      const results = await ring.chain(operations, options);
+      connected += 1;
+      if (connected === 2) both();
+      await areBoth;
+      return results;
+    }) as Ring['chain'];
+    const together = { entries: ring.entries, exec: ring.exec.bind(ring), chain } as Ring;
+    const lookup = answering(['127.0.0.1', '127.0.0.2']);
+    const target = { host: 'a.test', port: server.address.port };
+    const { fd } = await tcpConnect(together, target, { lookup, attemptDelayMs: 0 });
+    t.is(connected, 2);
+    t.is(openFds().size, before + 1);
+    closeSync(fd);
+  });
+});
+
 test('without autoSelectFamily only the first address is tried', async (t) => {
   await withRing({}, async (ring) => {
     const { port } = await listening(t, ring, 'IPv4');
@@ -373,112 +386,5 @@ test('a ring of a few entries connects with all options, in several chains', asy
     closing(t, (await tcpConnect(ring, at, options)).fd);
     const port = await freePort(ring);
     await t.throwsAsync(tcpConnect(ring, { ...at, port }, options), { code: 'ECONNREFUSED' });
-  });
-});
-
-const REFUSED: readonly (readonly [what: string, target: unknown, options: unknown, code: string])[] = [
-  ['no target', undefined, {}, 'ERR_INVALID_ARG_TYPE'],
-  ['a target without address and host', { port: 1 }, {}, 'ERR_INVALID_ARG_VALUE'],
-  ['a target with both', { address: '::1', host: 'a', port: 1 }, {}, 'ERR_INVALID_ARG_VALUE'],
-  ['a name as an address', { address: 'localhost', port: 1 }, {}, 'ERR_INVALID_ARG_VALUE'],
-  ['a path', { path: '/a' }, {}, 'ERR_INVALID_ARG_VALUE'],
-  ['no port', { host: 'a' }, {}, 'ERR_INVALID_ARG_TYPE'],
-  ['a port that is too large', { host: 'a', port: 65_536 }, {}, 'ERR_OUT_OF_RANGE'],
-  ['an empty host', { host: '', port: 1 }, {}, 'ERR_INVALID_ARG_VALUE'],
-  ['a host that is no string', { host: 7, port: 1 }, {}, 'ERR_INVALID_ARG_TYPE'],
-  ['options that are none', { host: 'a', port: 1 }, 7, 'ERR_INVALID_ARG_TYPE'],
-  ['a signal that is none', { host: 'a', port: 1 }, { signal: {} }, 'ERR_INVALID_ARG_TYPE'],
-  ['a negative time', { host: 'a', port: 1 }, { timeoutMs: -1 }, 'ERR_OUT_OF_RANGE'],
-  ['a family that is none', { host: 'a', port: 1 }, { family: 5 }, 'ERR_INVALID_ARG_VALUE'],
-  ['a lookup that is none', { host: 'a', port: 1 }, { lookup: 7 }, 'ERR_INVALID_ARG_TYPE'],
-  ['a local name', { host: 'a', port: 1 }, { localAddress: 'a' }, 'ERR_INVALID_ARG_VALUE'],
-  ['a local port that is too large', { host: 'a', port: 1 }, { localPort: 65_536 }, 'ERR_OUT_OF_RANGE'],
-  [
-    'a local address of another family',
-    { address: '::1', port: 1 },
-    { localAddress: '127.0.0.1' },
-    'ERR_INVALID_ARG_VALUE',
-  ],
-  ['an address of another family', { host: '::1', port: 1 }, { family: 4 }, 'ERR_INVALID_ARG_VALUE'],
-  [
-    'an option that has no name',
-    { host: 'a', port: 1 },
-    { socketOptions: { SO_X: 1 } },
-    'ERR_INVALID_ARG_VALUE',
-  ],
-  ['direct that is no boolean', { host: 'a', port: 1 }, { direct: 1 }, 'ERR_INVALID_ARG_TYPE'],
-];
-
-for (const [what, target, options, code] of REFUSED) {
-  test(`${what} is refused before anything starts, for TCP and UDP`, async (t) => {
-    await withRing({}, async (ring) => {
-      const { submitted } = ring.stats();
-      const asked: unknown[] = [];
-      const all = typeof options === 'object' ? { lookup: answering([], asked), ...options } : options;
-      for (const start of [tcpConnect, udpConnect])
-        await t.throwsAsync(start(ring, target as ConnectTarget, all as { direct: true }), {
-          code,
-          any: true,
-        });
-      t.is(ring.stats().submitted, submitted);
-      t.deepEqual(asked, []);
-    });
-  });
-}
-
-test('options of TCP alone are checked too', async (t) => {
-  await withRing({}, async (ring) => {
-    const { submitted } = ring.stats();
-    for (const options of [
-      { noDelay: 1 },
-      { keepAlive: 'yes' },
-      { keepAliveInitialDelayMs: '1' },
-      { attemptDelayMs: '1' },
-      { attemptTimeoutMs: '1' },
-      { autoSelectFamily: 0 },
-    ]) {
-      const start = tcpConnect(
-        ring,
-        { host: 'a', port: 1 },
-        options as unknown as TcpConnectOptions as object,
-      );
-      await t.throwsAsync(start, { code: 'ERR_INVALID_ARG_TYPE', any: true }, JSON.stringify(options));
-    }
-    t.is(ring.stats().submitted, submitted);
-  });
-});
-
-for (const family of ['IPv4', 'IPv6'] satisfies Ip[]) {
-  test(`a UDP socket is connected over ${family}: it sends there, and hears nobody else`, async (t) => {
-    await withRing({}, async (ring) => {
-      const peer = await bound(t, ring, family);
-      const stranger = await bound(t, ring, family);
-      const { fd, address } = await udpConnect(ring, peer.at);
-      closing(t, fd);
-      t.deepEqual(address, { ...peer.at, family });
-      t.is(await ring.exec(send(fd, Buffer.from('hello'))), 5);
-      t.is(await ring.exec(recv(peer.fd, Buffer.alloc(16))), 5);
-      const { port } = socketAddress(fd) as IpSocketAddress;
-      await ring.exec(send(stranger.fd, Buffer.from('stranger'), { to: { ...peer.at, port } }));
-      await ring.exec(send(peer.fd, Buffer.from('friend'), { to: { ...peer.at, port } }));
-      t.is(await ring.exec(recv(fd, Buffer.alloc(16))), 6);
-    });
-  });
-}
-
-test('a UDP socket takes the first address of a host that can be connected to', async (t) => {
-  await withRing({}, async (ring) => {
-    const { port } = await bound(t, ring);
-    // Broadcasting has to be allowed first: EACCES.
-    const lookup = answering(['255.255.255.255', '127.0.0.1']);
-    const { fd, address } = await udpConnect(ring, { host: 'a.test', port }, { lookup });
-    closing(t, fd);
-    t.is(address.address, '127.0.0.1');
-    const only = answering(['255.255.255.255']);
-    const error = await t.throwsAsync(udpConnect(ring, { host: 'a.test', port }, { lookup: only }));
-    t.like(error, { code: 'EACCES', syscall: 'connect', address: '255.255.255.255', port, host: 'a.test' });
-    await ring.exec(setsockopt(fd, 'SO_BROADCAST', true));
-    const socketOptions = { SO_BROADCAST: true };
-    closing(t, (await udpConnect(ring, { host: 'a.test', port }, { lookup: only, socketOptions })).fd);
   });
 });
