@@ -3,7 +3,7 @@ import { ADDRCONFIG, type LookupAddress, lookup as systemLookup } from 'node:dns
 import { isIP, type LookupFunction } from 'node:net';
 import { AbortError, UringError } from '../errors.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
-import { checkFunction, checkInteger, checkName } from '../validate.ts';
+import { checkFunction, checkInteger, checkName, UINT32_MAX } from '../validate.ts';
 
 /** How a host name is looked up. */
 export interface HostLookupOptions {
@@ -25,13 +25,11 @@ export interface HostLookup {
 type Answered = LookupAddress[] | string;
 
 const FAMILIES = { IPv4: 4, IPv6: 6 } as const;
-/** All of the AI_* flags that `dns.lookup` has. */
-const HINTS_MAX = 0xffff;
 
 export function checkHostLookup({ family = 0, hints = 0, lookup }: HostLookupOptions): HostLookup {
   const version =
     typeof family === 'string' ? checkName('options.family', family, FAMILIES) : checkVersion(family);
-  checkInteger('options.hints', hints, 0, HINTS_MAX);
+  checkInteger('options.hints', hints, 0, UINT32_MAX);
   if (lookup !== undefined) checkFunction('options.lookup', lookup);
   return {
     family: version,

@@ -20,7 +20,10 @@ export interface TcpConnectOptions extends ConnectOptions {
   noDelay?: boolean;
   /** Probe whether the peer is still there (`SO_KEEPALIVE`). Default false. */
   keepAlive?: boolean;
-  /** How long nothing may come before the first probe; whole seconds, rounded up (`TCP_KEEPIDLE`). Default 2 hours. */
+  /**
+   * How long nothing may come before the first probe; whole seconds, rounded up (`TCP_KEEPIDLE`). Default 0: the
+   * system's, 2 hours.
+   */
   keepAliveInitialDelayMs?: number;
 }
 
@@ -55,12 +58,12 @@ export interface TcpConnectOptions extends ConnectOptions {
  * stream.destroy();
  * ```
  */
-export async function tcpConnect(
+export function tcpConnect(
   ring: Ring,
   target: ConnectTarget,
   options: TcpConnectOptions & DirectSocketOptions,
 ): Promise<OpenedSocketFile<IpSocketAddress>>;
-export async function tcpConnect(
+export function tcpConnect(
   ring: Ring,
   target: ConnectTarget,
   options?: TcpConnectOptions,
@@ -90,15 +93,13 @@ export async function tcpConnect(
 }
 
 function ownSettings(fd: Fd, options: TcpConnectOptions): AnyOperation[] {
-  const { keepAliveInitialDelayMs } = options;
+  const { keepAliveInitialDelayMs = 0 } = options;
   checkMilliseconds('options.keepAliveInitialDelayMs', keepAliveInitialDelayMs);
   const operations: AnyOperation[] = [];
   if (isSet('options.noDelay', options.noDelay)) operations.push(setsockopt(fd, 'TCP_NODELAY', true));
   if (!isSet('options.keepAlive', options.keepAlive)) return operations;
   operations.push(setsockopt(fd, 'SO_KEEPALIVE', true));
-  if (keepAliveInitialDelayMs !== undefined) {
-    const seconds = Math.max(1, Math.ceil(keepAliveInitialDelayMs / MS_PER_SECOND));
-    operations.push(setsockopt(fd, 'TCP_KEEPIDLE', seconds));
-  }
+  if (keepAliveInitialDelayMs > 0)
+    operations.push(setsockopt(fd, 'TCP_KEEPIDLE', Math.ceil(keepAliveInitialDelayMs / MS_PER_SECOND)));
   return operations;
 }

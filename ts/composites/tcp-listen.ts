@@ -67,12 +67,12 @@ export interface TcpListenOptions extends ExecOptions, SocketCompositeOptions {
  * for (const { fd } of [client, server]) await ring.exec(close(fd));
  * ```
  */
-export async function tcpListen(
+export function tcpListen(
   ring: Ring,
   target: ListenTarget,
   options: TcpListenOptions & DirectSocketOptions,
 ): Promise<OpenedSocketFile<IpSocketAddress>>;
-export async function tcpListen(
+export function tcpListen(
   ring: Ring,
   target: ListenTarget,
   options?: TcpListenOptions,

@@ -29,12 +29,12 @@ export interface UdpConnectOptions extends ConnectOptions {}
  * await ring.exec(close(fd));
  * ```
  */
-export async function udpConnect(
+export function udpConnect(
   ring: Ring,
   target: ConnectTarget,
   options: UdpConnectOptions & DirectSocketOptions,
 ): Promise<OpenedSocketFile<IpSocketAddress>>;
-export async function udpConnect(
+export function udpConnect(
   ring: Ring,
   target: ConnectTarget,
   options?: UdpConnectOptions,

@@ -61,12 +61,12 @@ export function unixAddress(target: UnixTarget): { path: string | Uint8Array } {
  * await ring.exec(close(server.fd));
  * ```
  */
-export async function unixConnect(
+export function unixConnect(
   ring: Ring,
   target: UnixTarget,
   options: UnixConnectOptions & DirectSocketOptions,
 ): Promise<OpenedSocketFile<UnixSocketAddress>>;
-export async function unixConnect(
+export function unixConnect(
   ring: Ring,
   target: UnixTarget,
   options?: UnixConnectOptions,

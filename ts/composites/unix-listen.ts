@@ -57,12 +57,12 @@ export interface UnixListenOptions extends ExecOptions, SocketCompositeOptions {
  * await ring.exec(unlinkat('./server.sock'));
  * ```
  */
-export async function unixListen(
+export function unixListen(
   ring: Ring,
   target: UnixTarget,
   options: UnixListenOptions & DirectSocketOptions,
 ): Promise<OpenedSocketFile<UnixSocketAddress>>;
-export async function unixListen(
+export function unixListen(
   ring: Ring,
   target: UnixTarget,
   options?: UnixListenOptions,
