@@ -52,8 +52,12 @@ for (const family of ['IPv4', 'IPv6'] as const) {
       const { fd, address } = await tcpConnect(ring, server.at);
       closing(t, fd);
       t.deepEqual(address, { ...server.at, family });
+      const nodes = new net.SocketAddress({ ...server.at, family: family === 'IPv4' ? 'ipv4' : 'ipv6' });
       t.deepEqual(socketAddress(fd, 'peer'), address);
       await assertTalks(t, ring, fd, closing(t, await ring.exec(accept(server.fd))));
+      const again = await tcpConnect(ring, nodes);
+      closing(t, again.fd);
+      t.deepEqual(again.address, address);
     });
   });
 }
@@ -248,6 +252,20 @@ test.serial('of two that connect at the same time one is given, and the other is
     t.is(connected, 2);
     t.is(openFds().size, before + 1);
     closeSync(fd);
+  });
+});
+
+test('a delay longer than any timer means one address after the other', async (t) => {
+  await withRing({}, async (ring) => {
+    const hole = await blackHole(t, ring, 'IPv6');
+    closing(t, (await tcpListen(ring, { address: '127.0.0.1', port: hole.port })).fd);
+    const lookup = answering(['::1', '127.0.0.1']);
+    for (const attemptDelayMs of [2 ** 31, Number.POSITIVE_INFINITY]) {
+      const options = { lookup, attemptDelayMs, timeoutMs: 50 };
+      await t.throwsAsync(tcpConnect(ring, { host: 'a.test', port: hole.port }, options), {
+        code: 'ERR_URING_TIMEOUT',
+      });
+    }
   });
 });
 

@@ -150,7 +150,7 @@ function checkBefore(plan: ConnectPlan, at: EncodedAddress | undefined): void {
 
 function withTarget(error: unknown, target: Target): unknown {
   if (!(error instanceof UringError)) return error;
-  if ('host' in target) return Object.assign(error, { host: target.host });
+  if ('host' in target) return Object.assign(error, { port: target.port, host: target.host });
   const { address, port } = target.at;
   return error.code === 'ERR_URING_TIMEOUT' ? Object.assign(error, { address, port }) : error;
 }

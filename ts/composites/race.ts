@@ -1,6 +1,7 @@
 // Attempts of which the first that succeeds is taken (RFC 8305, "happy eyeballs").
 import { AbortError } from '../errors.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
+import { TIMER_MAX_MS } from './within.ts';
 
 /** One way to what is wanted; rejects once it is stopped. */
 export type Attempt<T> = (signal: AbortSignal) => Promise<T>;
@@ -68,8 +69,7 @@ export class Race<T> {
       (error) => this.#failed(at, error),
     );
     const { delayMs } = this.#rules;
-    if (this.#hasNext && delayMs !== Number.POSITIVE_INFINITY)
-      this.#timer = setTimeout(() => this.#startNext(), delayMs);
+    if (this.#hasNext && delayMs <= TIMER_MAX_MS) this.#timer = setTimeout(() => this.#startNext(), delayMs);
   }
 
   get #hasNext(): boolean {

@@ -4,8 +4,8 @@ import { AbortError, systemError, timeoutError } from '../errors.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
 import type { Limits } from '../runtime/together.ts';
 
-/** Node's timers take no more: longer than 24 days is no limit. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
+/** Node's timers take no more: what is longer, 24 days, never comes. */
+export const TIMER_MAX_MS = 2 ** 31 - 1;
 /** Why steps are stopped; nobody sees it, and a reason of its own spares `abort` making an error. */
 const STOPPED = 'stopped';
 
