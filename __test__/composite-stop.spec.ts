@@ -1,4 +1,5 @@
 // Connecting and listening that is stopped: whenever that is, nothing is left.
+import { getEventListeners } from 'node:events';
 import { closeSync, existsSync } from 'node:fs';
 import type { LookupFunction } from 'node:net';
 import { join } from 'node:path';
@@ -148,6 +149,22 @@ test('a signal that was aborted before lets nothing start, and nobody is asked',
     }
     t.deepEqual(asked, []);
     t.is(ring.stats().submitted, submitted);
+  });
+});
+
+test('a signal that many share has one listener meanwhile, and none afterwards', async (t) => {
+  await withRing({}, async (ring) => {
+    const { at } = await listening(t, ring);
+    const { signal } = new AbortController();
+    const lookup = answering(['127.0.0.1', '127.0.0.2']);
+    const targets = Array.from({ length: 20 }, (_, index) =>
+      index % 2 === 0 ? at : { host: 'a.test', port: at.port },
+    );
+    const connecting = targets.map((target) => tcpConnect(ring, target, { signal, lookup }));
+    t.is(getEventListeners(signal, 'abort').length, 1);
+    for (const { fd } of await Promise.all(connecting)) closeSync(fd);
+    await t.throwsAsync(tcpConnect(ring, { ...at, port: 1 }, { signal }), { code: 'ECONNREFUSED' });
+    t.is(getEventListeners(signal, 'abort').length, 0);
   });
 });
 

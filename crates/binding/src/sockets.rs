@@ -10,7 +10,11 @@ use std::io;
 pub fn socket_address(fd: i32, peer: bool) -> Either<Uint8Array, i32> {
     let mut bytes = [0_u8; size_of::<libc::sockaddr_storage>()];
     let mut size_bytes = bytes.len() as libc::socklen_t;
-    let ask = if peer { libc::getpeername } else { libc::getsockname };
+    let ask = if peer {
+        libc::getpeername
+    } else {
+        libc::getsockname
+    };
     // SAFETY: the kernel writes at most `size_bytes` bytes, which is the size of the local they go to; any number may
     // be given as a descriptor.
     let result = unsafe { ask(fd, bytes.as_mut_ptr().cast(), &mut size_bytes) };
