@@ -1,12 +1,16 @@
-// A ring whose users are aborted at one of their steps.
+// Rings for composites that do something at one of their steps.
 import type { Ring } from 'uring';
 
 /** When a step is over: before it is given to the ring, when the kernel has it, or when its result is there. */
 export const MOMENTS = ['before', 'during', 'after'] as const;
 export type Moment = (typeof MOMENTS)[number];
 
-/** What of a ring composites use. */
-type Used = Pick<Ring, 'entries' | 'exec' | 'chain'>;
+/** The real ring for composites, which use no more of one, with something of it replaced. */
+export function ringWith(ring: Ring, replaced: Partial<Pick<Ring, 'exec' | 'chain'>>): Ring {
+  const { entries, clock } = ring;
+  const used = { entries, clock, exec: ring.exec.bind(ring), chain: ring.chain.bind(ring) };
+  return { ...used, ...replaced } as Ring;
+}
 
 /**
  * A ring that passes everything on to the real one, and calls `stop` once: at this moment of the step with this number.
@@ -37,10 +41,9 @@ export function stoppingRing(
     if (moment === 'after') void result.then(stopHere, stopHere);
     return result;
   };
-  const used: Used = {
-    entries: ring.entries,
+  const stopping = ringWith(ring, {
     exec: (operation, options) => pass(() => ring.exec(operation, options)),
     chain: (operations, options) => pass(() => ring.chain(operations, options)),
-  };
-  return { ring: used as Ring, isOver: () => isOver };
+  });
+  return { ring: stopping, isOver: () => isOver };
 }

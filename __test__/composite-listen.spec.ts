@@ -8,6 +8,7 @@ import {
   close,
   getsockopt,
   type ListenTarget,
+  nop,
   type Ring,
   recv,
   type SocketAddress,
@@ -25,6 +26,7 @@ import {
 import { fdOf } from './_fixtures.ts';
 import { leakCheck, openFds, tmpDir, withRing } from './_helpers.ts';
 import { abstractName, closing, LOOPBACK, listening, unixPair } from './_loopback.ts';
+import { ringWith } from './_steps.ts';
 
 type T = ExecutionContext<unknown>;
 
@@ -92,7 +94,7 @@ test('where there is no IPv6, it is all addresses of IPv4', async (t) => {
       }
       return ring.exec(operation, options);
     }) as Ring['exec'];
-    const without6 = { entries: ring.entries, exec, chain: ring.chain.bind(ring) } as Ring;
+    const without6 = ringWith(ring, { exec });
     const { fd, address } = await tcpListen(without6, { port: 0 });
     closing(t, fd);
     t.like(address, { address: '0.0.0.0', family: 'IPv4' });
@@ -169,7 +171,7 @@ test('where the kernel answers getsockname as an operation, no descriptor is nee
       operation.syscall === 'getsockname'
         ? Promise.resolve(address)
         : ring.exec(operation, options)) as Ring['exec'];
-    const newer = { entries: ring.entries, exec, chain: ring.chain.bind(ring) } as Ring;
+    const newer = ringWith(ring, { exec });
     const server = await tcpListen(newer, { address: '127.0.0.1', port: 0 });
     closing(t, server.fd);
     t.is(server.address as unknown, address);
@@ -223,17 +225,12 @@ test.serial('a path whose socket cannot listen is removed again', async (t) => {
   const path = join(tmpDir(t), 'socket');
   await withRing({}, async (ring) => {
     const before = openFds().size;
-    // A wrong length is answered by the last link only.
-    const failing = {
-      entries: ring.entries,
-      exec: ring.exec.bind(ring),
-      chain: ((operations, options) => {
-        const [listening] = operations.slice(-1);
-        if (listening !== undefined) listening.head |= 0xff_0000;
-        return ring.chain(operations, options);
-      }) as Ring['chain'],
-    } as Ring;
-    await t.throwsAsync(unixListen(failing, path), { instanceOf: UringError });
+    const chain = (([bind], options) => {
+      t.is(bind?.name, 'bind');
+      const broken = [bind, nop({ result: -5 })] as const;
+      return ring.chain(broken as never, options);
+    }) as Ring['chain'];
+    await t.throwsAsync(unixListen(ringWith(ring, { chain }), path), { code: 'EIO' });
     t.false(existsSync(path));
     t.is(openFds().size, before);
   });

@@ -23,7 +23,7 @@ import { assertUsable } from './_fixtures.ts';
 import { leakCheck, openFds, tmpDir, withRing } from './_helpers.ts';
 import { answering, neverAnswering } from './_lookup.ts';
 import { abstractName, blackHole, closing, listening } from './_loopback.ts';
-import { MOMENTS, type Moment, stoppingRing } from './_steps.ts';
+import { MOMENTS, type Moment, ringWith, stoppingRing } from './_steps.ts';
 import { settle, soon, until } from './_until.ts';
 
 type T = ExecutionContext<unknown>;
@@ -257,7 +257,7 @@ test.serial('a queue that is full when a socket is to be closed is waited for', 
       refused += 1;
       return Promise.reject(new UringError('ERR_URING_QUEUE_FULL', 'as if too much waited'));
     }) as Ring['exec'];
-    const full = { entries: ring.entries, exec, chain: ring.chain.bind(ring) } as Ring;
+    const full = ringWith(ring, { exec });
     await t.throwsAsync(tcpConnect(full, { ...at, port: 1 }), { code: 'ECONNREFUSED' });
     t.is(refused, 3);
     t.is(openFds().size, before);

@@ -20,6 +20,7 @@ import { received } from './_fixtures.ts';
 import { leakCheck, openFds, withRing } from './_helpers.ts';
 import { answering } from './_lookup.ts';
 import { blackHole, closing, LOOPBACK, listening } from './_loopback.ts';
+import { ringWith } from './_steps.ts';
 
 type T = ExecutionContext<unknown>;
 
@@ -218,14 +219,11 @@ test('an address that is slow stays in the race, and may win', async (t) => {
 
 /** The ring, whose chains are told of. */
 function noted(ring: Ring, note: (names: string[]) => void): Ring {
-  return {
-    entries: ring.entries,
-    exec: ring.exec.bind(ring),
-    chain: ((operations, options) => {
-      note(operations.map(({ name }) => name));
-      return ring.chain(operations, options);
-    }) as Ring['chain'],
-  } as Ring;
+  const chain = ((operations, options) => {
+    note(operations.map(({ name }) => name));
+    return ring.chain(operations, options);
+  }) as Ring['chain'];
+  return ringWith(ring, { chain });
 }
 
 test.serial('of two that connect at the same time one is given, and the other is closed', async (t) => {
@@ -245,7 +243,7 @@ test.serial('of two that connect at the same time one is given, and the other is
       await areBoth;
       return results;
     }) as Ring['chain'];
-    const together = { entries: ring.entries, exec: ring.exec.bind(ring), chain } as Ring;
+    const together = ringWith(ring, { chain });
     const lookup = answering(['127.0.0.1', '127.0.0.2']);
     const target = { host: 'a.test', port: server.address.port };
     const { fd } = await tcpConnect(together, target, { lookup, attemptDelayMs: 0 });

@@ -130,7 +130,7 @@ export async function connectTo(
   const checked = checkTarget(target, plan);
   checkBefore(plan, 'at' in checked ? checked.at : undefined);
   try {
-    return await within(plan, 'connect', async (signal) => {
+    return await within(ring, plan, 'connect', async (signal) => {
       if ('at' in checked) return attempt(ring, checked.at, plan, signal);
       const addresses = await addressesOf(checked.host, plan.hostLookup, signal);
       const tried = plan.triesAll ? addresses : addresses.slice(0, 1);
@@ -179,7 +179,7 @@ async function attempt(
   ];
   const result = (fd: Fd): Opened<IpSocketAddress> => opened(fd, address);
   try {
-    return await within({ signal, timeoutMs: attemptTimeoutMs }, 'connect', (either) =>
+    return await within(ring, { signal, timeoutMs: attemptTimeoutMs }, 'connect', (either) =>
       openSocket(ring, { domain: address.family, type, isDirect, operations, result }, either),
     );
   } catch (error) {
@@ -199,6 +199,7 @@ function race(
   const rules = {
     delayMs: plan.delayMs,
     signal,
+    clock: ring.clock,
     giveUp: (result: Opened<IpSocketAddress>) => closeAnyway(ring, 'fd' in result ? result.fd : result.file),
     mayGoOn: isKernels,
   };

@@ -1,5 +1,6 @@
 // Attempts of which the first that succeeds is taken (RFC 8305, "happy eyeballs").
 import { AbortError } from '../errors.ts';
+import type { Clock } from '../runtime/clock.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
 import { TIMER_MAX_MS } from './within.ts';
 
@@ -11,6 +12,7 @@ export interface RaceRules<T> {
   /** How long an attempt goes on alone before the next joins in; Infinity for as long as it takes. */
   readonly delayMs: number;
   readonly signal: AbortSignal;
+  readonly clock: Clock;
   /** Gives up what a second winner brought. */
   giveUp(result: T): Promise<void>;
   /** Whether others may succeed all the same. */
@@ -30,7 +32,7 @@ export class Race<T> {
   #next = 0;
   #running = 0;
   #winner: { readonly result: T } | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #forgetTimer: (() => void) | undefined;
   #over: () => void = () => {};
 
   constructor(attempts: readonly Attempt<T>[], rules: RaceRules<T>) {
@@ -59,7 +61,7 @@ export class Race<T> {
   }
 
   #startNext(): void {
-    clearTimeout(this.#timer);
+    this.#forgetTimer?.();
     const at = this.#next;
     const attempt = this.#attempts[at] as Attempt<T>;
     this.#next += 1;
@@ -68,8 +70,9 @@ export class Race<T> {
       (result) => this.#succeeded(result),
       (error) => this.#failed(at, error),
     );
-    const { delayMs } = this.#rules;
-    if (this.#hasNext && delayMs <= TIMER_MAX_MS) this.#timer = setTimeout(() => this.#startNext(), delayMs);
+    const { delayMs, clock } = this.#rules;
+    if (this.#hasNext && delayMs <= TIMER_MAX_MS)
+      this.#forgetTimer = clock.after(delayMs, () => this.#startNext());
   }
 
   get #hasNext(): boolean {
@@ -98,7 +101,7 @@ export class Race<T> {
 
   /** No more attempts, and an end to those that run. */
   #end(): void {
-    clearTimeout(this.#timer);
+    this.#forgetTimer?.();
     this.#stop.abort('another one was first');
   }
 

@@ -1,5 +1,4 @@
 // A socket and what is done with it before anybody gets it.
-import { closeSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { ChainError, type LinkResult } from '../chain.ts';
 import { AbortError, type UringError } from '../errors.ts';
@@ -9,6 +8,7 @@ import { close } from '../ops/open.ts';
 import { type SocketDomain, type SocketType, socket } from '../ops/socket.ts';
 import { setsockopt } from '../ops/socket-options.ts';
 import type { SocketOptionName, SocketOptionValue } from '../option-values.ts';
+import { closeDescriptor } from '../platform/descriptors.ts';
 import type { Ring } from '../ring.ts';
 import { checkOptions, isSet } from '../validate.ts';
 
@@ -115,7 +115,7 @@ export async function anyway(ring: Ring, operation: Operation<void>, otherwise: 
 export function closeAnyway(ring: Ring, fd: Fd): Promise<void> {
   return anyway(ring, close(fd), () => {
     // Registered files go with their ring.
-    if (typeof fd === 'number') closeSync(fd);
+    if (typeof fd === 'number') closeDescriptor(fd);
   });
 }
 

@@ -89,7 +89,7 @@ export async function tcpListen(
   const choices = everywhere ? ['::', '0.0.0.0'].map((address) => ({ ...target, address })) : [target];
   if (isSet('options.ipv6Only', options.ipv6Only)) choices.splice(1);
   const [first, second] = choices.map((choice) => stepsTo(ring, choice as SocketAddressLike, options));
-  return within(limits, 'listen', async (signal) => {
+  return within(ring, limits, 'listen', async (signal) => {
     try {
       return await openSocket(ring, (first as ListenSteps)(signal), signal);
     } catch (error) {

@@ -86,5 +86,5 @@ export async function unixConnect(
     result: (fd: Fd) => opened(fd, decodeAddress(bytes, bytes.byteLength) as UnixSocketAddress),
   } as const;
   checkSteps(steps);
-  return within(limits, 'connect', (signal) => openSocket(ring, steps, signal));
+  return within(ring, limits, 'connect', (signal) => openSocket(ring, steps, signal));
 }

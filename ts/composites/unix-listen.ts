@@ -88,7 +88,7 @@ export async function unixListen(
   const undo = async (done: number): Promise<void> => {
     if (done > before(0).length) await removePath(ring, path);
   };
-  return within(limits, 'listen', (signal) => {
+  return within(ring, limits, 'listen', (signal) => {
     const result: Steps<Opened<UnixSocketAddress>>['result'] = async (fd) =>
       opened(fd, (await boundAddress(ring, fd, signal)) as UnixSocketAddress);
     return openSocket(ring, { domain: 'unix', type, isDirect, operations, result, undo }, signal);

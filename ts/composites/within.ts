@@ -1,6 +1,7 @@
 // What stops an operation that is made of several.
 import { constants } from 'node:os';
 import { AbortError, systemError, timeoutError } from '../errors.ts';
+import type { Ring } from '../ring.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
 import type { Limits } from '../runtime/together.ts';
 
@@ -16,6 +17,7 @@ const STOPPED = 'stopped';
  * @param syscall for the error
  */
 export async function within<T>(
+  ring: Ring,
   { signal, timeoutMs }: Limits,
   syscall: string,
   steps: (signal: AbortSignal) => Promise<T>,
@@ -29,7 +31,7 @@ export async function within<T>(
     stop();
   };
   const isLimited = timeoutMs !== undefined && timeoutMs <= TIMER_MAX_MS;
-  const timer = isLimited ? setTimeout(expire, timeoutMs) : undefined;
+  const forgetTimer = isLimited ? ring.clock.after(timeoutMs, expire) : undefined;
   if (signal !== undefined) whenAborted(signal, stop);
   try {
     return await steps(controller.signal);
@@ -39,7 +41,7 @@ export async function within<T>(
       ? timeoutError(systemError(-constants.errno.ECANCELED, syscall))
       : new AbortError(signal?.reason);
   } finally {
-    clearTimeout(timer);
+    forgetTimer?.();
     if (signal !== undefined) forgetAborted(signal, stop);
   }
 }
