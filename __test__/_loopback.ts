@@ -1,8 +1,20 @@
 // Sockets that the ring itself makes, on loopback; each is closed when its test ends.
-import { closeSync, fstatSync, readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
-import { accept, bind, connect, listen, type Ring, type SocketDomain, type SocketType, socket } from 'uring';
+import {
+  accept,
+  bind,
+  connect,
+  type IpSocketAddress,
+  listen,
+  type Ring,
+  type SocketDomain,
+  type SocketType,
+  socket,
+  socketAddress,
+  tcpConnect,
+} from 'uring';
 
 type T = ExecutionContext<unknown>;
 
@@ -16,16 +28,9 @@ export async function open(t: T, ring: Ring, domain: SocketDomain, type: SocketT
   return closing(t, await ring.exec(socket(domain, type)));
 }
 
-/** The port that the kernel gave an IP socket: getsockname came to io_uring with Linux 6.19 only. */
+/** The port that the kernel gave an IP socket. */
 export function portOf(fd: number): number {
-  const inode = String(fstatSync(fd).ino);
-  for (const table of ['tcp', 'udp', 'tcp6', 'udp6']) {
-    for (const line of readFileSync(`/proc/net/${table}`, 'latin1').split('\n').slice(1)) {
-      const fields = line.trim().split(/\s+/);
-      if (fields[9] === inode) return Number.parseInt(fields[1]?.split(':')[1] ?? '', 16);
-    }
-  }
-  throw new Error(`socket ${fd} has no port`);
+  return (socketAddress(fd) as IpSocketAddress).port;
 }
 
 export type Ip = 'IPv4' | 'IPv6';
@@ -46,7 +51,7 @@ export async function bound(t: T, ring: Ring, family: Ip = 'IPv4'): Promise<Boun
   return { fd, port, at: { address, port } };
 }
 
-/** A socket that listens on a free port. One that is only bound does not show in /proc/net/tcp. */
+/** A socket that listens on a free port. */
 export async function listening(t: T, ring: Ring, family: Ip = 'IPv4', backlog = 511): Promise<Bound> {
   const fd = await open(t, ring, family, 'stream');
   const address = LOOPBACK[family];
@@ -54,6 +59,13 @@ export async function listening(t: T, ring: Ring, family: Ip = 'IPv4', backlog =
   await ring.exec(listen(fd, backlog));
   const port = portOf(fd);
   return { fd, port, at: { address, port } };
+}
+
+/** Where connecting never ends: the kernel drops what comes to a queue that is full (net/ipv4/tcp_input.c). */
+export async function blackHole(t: T, ring: Ring, family: Ip = 'IPv4'): Promise<Bound> {
+  const full = await listening(t, ring, family, 0);
+  closing(t, (await tcpConnect(ring, full.at)).fd);
+  return full;
 }
 
 /** The two ends of a TCP connection. */

@@ -114,16 +114,22 @@ const EXPORTS = [
   'setxattr',
   'shutdown',
   'socket',
+  'socketAddress',
   'splice',
   'statx',
   'symlinkat',
   'syncFileRange',
+  'tcpConnect',
+  'tcpListen',
   'tee',
   'timeout',
   'timeoutMultishot',
   'timeoutRemove',
   'timeoutUpdate',
   'txTimestamp',
+  'udpConnect',
+  'unixConnect',
+  'unixListen',
   'unlinkat',
   'uringCmd128',
   'waitid',
@@ -133,8 +139,8 @@ const EXPORTS = [
   'writevFixed',
 ];
 
-/** What no kernel has to have: a helper, the question itself, and operations that have no name here. */
-const OF_NO_KERNEL: readonly string[] = ['ioprio', 'probe', 'raw'];
+/** What no kernel has to have: helpers, the question itself, and operations that have no name here. */
+const OF_NO_KERNEL: readonly string[] = ['ioprio', 'probe', 'raw', 'socketAddress'];
 
 leakCheck(test);
 

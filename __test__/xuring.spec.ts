@@ -4,6 +4,7 @@ import * as uring from 'uring';
 import { asyncCancel, read, timeout } from 'uring';
 import * as f from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
+import { closing, listening } from './_loopback.ts';
 import { runModule } from './_process.ts';
 import { until } from './_until.ts';
 
@@ -127,5 +128,24 @@ test('X15: one operation in flight is cancelled, or all of them', async (t) => {
     );
     sq.prep(asyncCancel({ any: true }), 'nothing is left');
     t.is(cq.next()?.res, 0);
+  });
+});
+
+test('X21: a socket is made and connected by one callback, whose msg says where it is', async (t) => {
+  await withRing({}, async (ring) => {
+    const server = await listening(t, ring);
+    const states: number[] = [];
+    const fd = await new Promise<number>((resolve, reject) => {
+      const step: uring.CompletionCallback<unknown> = (error, result, { msg, userData }) => {
+        states.push(msg);
+        if (error !== null) reject(error);
+        else if (msg === 0) ring.start(uring.connect(result as number, server.at), step, result, 1);
+        else resolve(userData as number);
+      };
+      ring.start(uring.socket('IPv4', 'stream'), step, undefined, 0);
+    });
+    closing(t, fd);
+    t.deepEqual(states, [0, 1]);
+    t.deepEqual(uring.socketAddress(fd, 'peer'), { ...server.at, family: 'IPv4' });
   });
 });

@@ -8,6 +8,7 @@ interface UringErrorDetails {
   dest?: string;
   address?: string;
   port?: number;
+  host?: string;
 }
 
 /**
@@ -15,7 +16,8 @@ interface UringErrorDetails {
  *
  * From the kernel: `code` is the errno's name (`ENOENT`), `errno` its negative number, `syscall` the operation,
  * `path` the path and `dest` the second one if there are any, `address` and `port` what a socket was to be bound,
- * connected or sent to. From this package: `code` starts with `ERR_URING_`, and the message says what to do.
+ * connected or sent to, `host` the name that was looked up for it. From this package: `code` starts with
+ * `ERR_URING_`, and the message says what to do.
  *
  * @example
  * ```ts
@@ -33,6 +35,7 @@ export class UringError extends Error {
   declare readonly dest?: string;
   declare readonly address?: string;
   declare readonly port?: number;
+  declare readonly host?: string;
 
   constructor(code: string, message: string, details: UringErrorDetails = {}) {
     super(message);

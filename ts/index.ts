@@ -16,6 +16,20 @@ export { ChainError, type ChainResults, type LinkResult, type ResultOf } from '.
 export { Completion } from './completion.ts';
 export { CompletionHalf, SplitCompletion, type SplitWaitOptions } from './completion-half.ts';
 export type { CompletionQueue } from './completion-queue.ts';
+export type { ConnectOptions, ConnectTarget, HostTarget } from './composites/connect.ts';
+export type { HostLookupOptions } from './composites/lookup.ts';
+export type {
+  DirectSocketOptions,
+  OpenedSocket,
+  OpenedSocketFile,
+  SocketCompositeOptions,
+  SocketOptionValues,
+} from './composites/sockets.ts';
+export { type TcpConnectOptions, tcpConnect } from './composites/tcp-connect.ts';
+export { type ListenTarget, type TcpListenOptions, tcpListen } from './composites/tcp-listen.ts';
+export { type UdpConnectOptions, udpConnect } from './composites/udp-connect.ts';
+export { type UnixConnectOptions, type UnixTarget, unixConnect } from './composites/unix-connect.ts';
+export { type UnixListenOptions, unixListen } from './composites/unix-listen.ts';
 export type {
   ControlMessage,
   Credentials,
@@ -236,6 +250,7 @@ export type { RingEvent } from './runtime/events.ts';
 export type { CompletionCallback } from './runtime/handler.ts';
 export type { MultishotStream } from './runtime/multishot.ts';
 export type { SetupFlagOptions } from './setup-flags.ts';
+export { socketAddress } from './socket-address.ts';
 export { BigIntStats, Stats, StatxAttributes, type StatxFields, StatxMask } from './stats.ts';
 export { type SplitOptions, SubmissionHalf } from './submission-half.ts';
 export type { PrepChainOptions, SubmissionQueue } from './submission-queue.ts';

@@ -15,6 +15,7 @@ import { Registrar } from './registrar.ts';
 import { openRing, type RingOptions } from './ring-options.ts';
 import { namedStats, type RingStats } from './ring-stats.ts';
 import { Attached, WAITING_MAX } from './runtime/attached.ts';
+import type { Clock } from './runtime/clock.ts';
 import { cancelAndWait, closing } from './runtime/closing.ts';
 import { Drive, type RunMode } from './runtime/drive.ts';
 import { Engine } from './runtime/engine.ts';
@@ -487,6 +488,11 @@ export class Ring extends ByHand {
         this.#runner.discard(completion.operation, completion.result);
     }
     this.#engine.unread.length = 0;
+  }
+
+  /** @internal What deadlines count on. */
+  get clock(): Clock {
+    return this.#attached.clock;
   }
 
   /** @internal */

@@ -188,6 +188,8 @@ export interface OpenOptions {
 export interface Native {
   probe(): number[];
   sendMessage(fd: number, res: number, data: number): number;
+  /** The bytes of a socket's own address or its peer's, or a negative errno. */
+  socketAddress(fd: number, peer: boolean): Uint8Array | number;
   open(options: OpenOptions): NativeRing | number;
   unknownSetupFlags(asked: number): number;
   openSplit(entries: number, cqEntries: number): NativeSubmissionHalf | number;

@@ -8,6 +8,7 @@ mod limits;
 pub mod registrar;
 pub mod setup;
 mod shared_memory;
+pub mod sockets;
 pub mod split;
 mod state;
 mod uv;
