@@ -1,9 +1,9 @@
 // A socket and what is done with it before anybody gets it.
 import { setImmediate as turn } from 'node:timers/promises';
-import { ChainError, type LinkResult } from '../chain.ts';
+import { ChainError, type LinkResult, type SingleOperation } from '../chain.ts';
 import { AbortError, type UringError } from '../errors.ts';
 import type { FixedFile } from '../files.ts';
-import type { AnyOperation, Fd, Operation } from '../operation.ts';
+import type { Fd, Operation } from '../operation.ts';
 import { close } from '../ops/open.ts';
 import { type SocketDomain, type SocketType, socket } from '../ops/socket.ts';
 import { setsockopt } from '../ops/socket-options.ts';
@@ -36,7 +36,7 @@ export interface Steps<T> {
   readonly type: SocketType;
   readonly isDirect: boolean;
   /** Run in order; the first that fails is the last. */
-  operations(fd: Fd): readonly AnyOperation[];
+  operations(fd: Fd): readonly SingleOperation[];
   /** What it is for, once they are done. */
   result(fd: Fd): T | Promise<T>;
   /** Takes back what the operations did outside of the socket, `done` of which were done. */
@@ -75,13 +75,20 @@ interface InOrder {
 /** Runs operations one after the other, as many in one submission as the ring has room for. */
 async function inOrder(
   ring: Ring,
-  operations: readonly AnyOperation[],
+  operations: readonly SingleOperation[],
   signal: AbortSignal,
 ): Promise<InOrder> {
-  for (let at = 0; at < operations.length; at += ring.entries) {
+  let step = ring.entries;
+  for (let at = 0; at < operations.length; at += step) {
     try {
-      await ring.chain(operations.slice(at, at + ring.entries), { signal });
+      await ring.chain(operations.slice(at, at + step), { signal });
     } catch (error) {
+      if (step > 1 && (error as UringError).code === 'ERR_URING_SHARED_SQPOLL') {
+        // Nothing of it ran; one by one nothing can be cut apart.
+        step = 1;
+        at -= 1;
+        continue;
+      }
       const done = at + linksOf(error).filter(({ status }) => status === 'done').length;
       return { done, error: error instanceof ChainError ? error.cause : error };
     }
@@ -125,7 +132,7 @@ export function opened<A>(fd: Fd, address: A): Opened<A> {
 }
 
 /** The operations that set these options. */
-export function settings(fd: Fd, values: SocketOptionValues | undefined): AnyOperation[] {
+export function settings(fd: Fd, values: SocketOptionValues | undefined): SingleOperation[] {
   return Object.entries(values ?? {}).map(([option, value]) =>
     setsockopt(fd, option as SocketOptionName, value as never),
   );
