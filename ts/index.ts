@@ -229,8 +229,10 @@ export type {
   WorkerLimits,
 } from './registrar-options.ts';
 export { Ring } from './ring.ts';
+export type { RingHandle } from './ring-handle.ts';
 export type { Feature, RingOptions } from './ring-options.ts';
 export type { RingStats } from './ring-stats.ts';
+export { RingWorker, type RingWorkerOptions } from './ring-worker.ts';
 export type { RunMode } from './runtime/drive.ts';
 export type { RingEvent } from './runtime/events.ts';
 export type { CompletionCallback } from './runtime/handler.ts';
@@ -242,3 +244,5 @@ export type { PrepChainOptions, SubmissionQueue } from './submission-queue.ts';
 export type { Time } from './timespec.ts';
 export { CURRENT_POSITION } from './validate.ts';
 export type { WaitOptions } from './wait-options.ts';
+export type { CurrentOptions, CurrentWorker } from './worker/current.ts';
+export type { RingPeer } from './worker/peer.ts';

@@ -12,6 +12,7 @@ import type { AnyOperation, Operation } from './operation.ts';
 import type { NativeRing } from './platform/native.ts';
 import type { ProvidedBuffers } from './provided-buffers.ts';
 import { Registrar } from './registrar.ts';
+import type { RingHandle } from './ring-handle.ts';
 import { openRing, type RingOptions } from './ring-options.ts';
 import { namedStats, type RingStats } from './ring-stats.ts';
 import { Attached, WAITING_MAX } from './runtime/attached.ts';
@@ -80,7 +81,7 @@ export class Ring extends ByHand {
    */
   constructor(options: RingOptions = {}) {
     super();
-    this.#native = openRing(options, (ring) => (ring instanceof Ring ? ring.fd : undefined));
+    this.#native = openRing(options);
     const layout = this.#native.layout();
     if (layout === null) throw new UringError('ERR_URING_CLOSED', 'the ring closed while it was opened');
     this.#engine = new Engine(this, this.#native, layout);
@@ -135,6 +136,15 @@ export class Ring extends ByHand {
   get fd(): number {
     this.assertOpen();
     return this.#engine.layout.fd;
+  }
+  /**
+   * Names the ring to other rings and other threads: for `msgRing`, `msgRingFile`, `sendMessage` and `attachTo`.
+   *
+   * @throws `ERR_URING_NO_DESCRIPTOR` for a ring that was opened with `registeredFdOnly`
+   */
+  get handle(): RingHandle {
+    this.assertOpen();
+    return this.#state.handle;
   }
   /** Size of the submission queue. */
   get entries(): number {

@@ -86,9 +86,11 @@ timeout(1, { clock: 'tai' });
 timeoutUpdate(timeout(1), 1, { clock: 'realtime' });
 
 expectTypeOf(ring.exec(msgRing(ring, { data: 1 }))).toEqualTypeOf<Promise<void>>();
-expectTypeOf(ring.exec(msgRingFile(5, file, { slot: true }))).toEqualTypeOf<Promise<number>>();
+expectTypeOf(ring.exec(msgRingFile(ring.handle, file, { slot: true }))).toEqualTypeOf<Promise<number>>();
 // @ts-expect-error: only for files (io_msg_ring_data in io_uring/msg_ring.c)
 msgRing(ring, { skipTargetCompletion: true });
+// @ts-expect-error: the number of a descriptor may be any file's by the time of the message
+msgRing(5);
 // @ts-expect-error: files are registered ones
 msgRingFile(ring, 5);
 expectTypeOf(ring.receive((event) => expectTypeOf(event).toEqualTypeOf<RingEvent>())).toEqualTypeOf<

@@ -141,6 +141,7 @@ export interface NativeRing extends NativeRegistrar, NativeSubmission, NativeSha
   /** What shall keep the process alive was changed in the shared block. */
   refresh(): void;
   closeNow(): void;
+  token(): number;
   enable(): number;
   resize(sqEntries: number, cqEntries: number): number;
   registerRingFd(): number;
@@ -177,6 +178,7 @@ export interface OpenOptions {
   cqEntries: number;
   sqpollIdleMs?: number;
   sqpollCpu?: number;
+  /** Token of a ring. */
   attachTo?: number;
   coop: boolean;
   required: number;
@@ -187,7 +189,7 @@ export interface OpenOptions {
 
 export interface Native {
   probe(): number[];
-  sendMessage(fd: number, res: number, data: number): number;
+  sendMessage(token: number, res: number, data: number): number;
   open(options: OpenOptions): NativeRing | number;
   unknownSetupFlags(asked: number): number;
   openSplit(entries: number, cqEntries: number): NativeSubmissionHalf | number;

@@ -62,6 +62,8 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   cutsChains = false;
   /** Takes what belongs to no operation; without one it is read by hand. */
   onEvent: ((completion: Completion) => void) | undefined = undefined;
+  /** Somebody has the ring's handle, so messages may come whatever is in flight. */
+  isKnown = false;
   #entries = 0;
   #completionMask = 0;
   /** Power of two: a shift is cheaper than a product of unknown numbers. */
@@ -380,6 +382,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     completion.flags = records[at + 2] as number;
     completion.event = eventOf(this.#ring, records[at] as number, completion, extra);
     this.#words[Word.cqHead] = (head + 1) | 0;
+    if (completion.event === undefined) return undefined;
     if (this.onEvent === undefined) return completion;
     this.onEvent(completion);
     return undefined;

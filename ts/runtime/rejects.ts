@@ -22,6 +22,8 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
       return systemError(res, name, operation.path, operation.dest);
     case Reject.unsupportedOperation:
       return unsupported(operation);
+    case Reject.staleRing:
+      return staleRing(name);
     case Reject.staleFile:
       return refusal(
         'ERR_URING_STALE_HANDLE',
@@ -115,4 +117,9 @@ export function chainsAreCut(): UringError {
   const message =
     'the ring shares the thread that polls its queue with others, which cuts chains apart: give chains and deadlines a ring with a thread of its own';
   return new UringError('ERR_URING_SHARED_SQPOLL', message);
+}
+
+/** The error of a message to a ring that is not there. */
+export function staleRing(name: string): UringError {
+  return refusal('ERR_URING_STALE_HANDLE', name, 'the other ring is closed, or belongs to another process');
 }

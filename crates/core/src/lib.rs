@@ -15,6 +15,7 @@ pub mod files;
 pub mod inflight;
 pub mod legacy;
 pub mod lists;
+pub mod live;
 pub mod memory;
 pub mod ops;
 pub mod probe;

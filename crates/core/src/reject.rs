@@ -36,9 +36,11 @@ pub enum Reject {
     Registered = 15,
     /// A zero-copy send that drains, or comes after an operation that did: on 6.18 it might never start.
     AfterDrain = 16,
+    /// The ring that a message is for is closed, or never was one of this process.
+    StaleRing = 17,
 }
 
-pub const REJECTS: [(&str, Reject); 16] = [
+pub const REJECTS: [(&str, Reject); 17] = [
     ("unknownOperation", Reject::UnknownOperation),
     ("unsupportedOperation", Reject::UnsupportedOperation),
     ("badField", Reject::BadField),
@@ -55,4 +57,5 @@ pub const REJECTS: [(&str, Reject); 16] = [
     ("needsLargeEntry", Reject::NeedsLargeEntry),
     ("registered", Reject::Registered),
     ("afterDrain", Reject::AfterDrain),
+    ("staleRing", Reject::StaleRing),
 ];

@@ -2,6 +2,7 @@
 //! back into the block.
 
 use crate::enter::Entrance;
+use crate::live::Listed;
 use crate::ops;
 use crate::queues::{Batch, Queues, Sqe};
 use crate::relocate::{Entries, Tables};
@@ -52,6 +53,8 @@ pub struct Ring {
     woken_for: Option<u32>,
     /// Why the kernel refuses to be entered, once it does.
     broken: Option<i32>,
+    /// Other rings can find it, until it is closed.
+    pub(crate) listed: Option<Listed>,
 }
 
 impl Ring {
@@ -79,6 +82,7 @@ impl Ring {
             woken_for: None,
             // What a ring says that is not enabled, until it is.
             broken: disabled.then_some(libc::EBADFD),
+            listed: None,
         };
         ring.tables.entries = match ring.queues.params() {
             params if params.has(uapi::SETUP_SQE128) => Entries::Large,
@@ -113,6 +117,17 @@ impl Ring {
     pub fn setup_flags(&self) -> u32 {
         let enabled = if self.disabled { 0 } else { uapi::SETUP_R_DISABLED };
         self.queues.params().flags & !enabled
+    }
+
+    /// By which other rings find it (live.rs); without a descriptor, or when it is closing, EBADF.
+    pub fn token(&mut self) -> io::Result<u64> {
+        if let Some(listed) = &self.listed {
+            return Ok(listed.token());
+        }
+        let none = || io::Error::from_raw_os_error(libc::EBADF);
+        let descriptor = self.entrance.descriptor().filter(|_| !self.closing);
+        let listed = Listed::new(descriptor.ok_or_else(none)?)?;
+        Ok(self.listed.insert(listed).token())
     }
 
     /// Names the ring by its place in this thread's table of rings (5.18); see `Entrance::register`.
