@@ -306,10 +306,15 @@ test('spawn and current refuse what makes no sense', async (t) => {
 
 test('rings on two threads share one polling thread', async (t) => {
   await withRing({ sqpoll: { idleMs: 1 } }, async (ring) => {
+    const name = (task: string): string => {
+      try {
+        return readFileSync(`/proc/self/task/${task}/comm`, 'utf8');
+      } catch {
+        return 'has ended meanwhile';
+      }
+    };
     const pollers = (): number =>
-      readdirSync('/proc/self/task').filter((task) =>
-        readFileSync(`/proc/self/task/${task}/comm`, 'utf8').startsWith('iou-sqp'),
-      ).length;
+      readdirSync('/proc/self/task').filter((task) => name(task).startsWith('iou-sqp')).length;
     await until(() => pollers() === 1);
     const events = listen(ring);
     const worker = await spawn(ring, 'answers', {}, { ring: { sqpoll: { idleMs: 1 } } });

@@ -80,26 +80,28 @@ function checkSpawn(parent: unknown, options: RingWorkerOptions): asserts parent
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_msg_ring.3.html io_uring_prep_msg_ring(3)}
  * @example
  * ```ts
+ * import { isMainThread } from 'node:worker_threads';
  * import { Ring, RingWorker, msgRing } from 'uring';
  *
- * const script = `
- *   const { RingWorker, msgRing } = require('uring');
+ * async function main() {
+ *   const ring = new Ring();
+ *   const worker = await RingWorker.spawn(ring, new URL(import.meta.url), { workerData: { factor: 2 } });
+ *   ring.receive(async (event) => {
+ *     console.log(event); // { type: 'message', data: 42, res: 0, flags: 0 }
+ *     console.log(await worker.stop()); // 0
+ *     await ring.close();
+ *   });
+ *   await ring.exec(msgRing(worker.ring, { data: 21 }));
+ * }
+ *
+ * function work() {
  *   const { ring, parent, workerData } = RingWorker.current();
  *   ring.receive((event) => {
  *     if (event.type === 'message') ring.exec(msgRing(parent.ring, { data: event.data * workerData.factor }));
  *   });
- * `;
- * await using ring = new Ring();
- * const worker = await RingWorker.spawn(ring, script, { eval: true, workerData: { factor: 2 } });
- * const answer = new Promise((resolve) => {
- *   const stop = ring.receive((event) => {
- *     stop();
- *     resolve(event);
- *   });
- * });
- * await ring.exec(msgRing(worker.ring, { data: 21 }));
- * console.log(await answer); // { type: 'message', data: 42, res: 0, flags: 0 }
- * console.log(await worker.stop()); // 0
+ * }
+ *
+ * await (isMainThread ? main() : work());
  * ```
  */
 export class RingWorker extends RingPeer {

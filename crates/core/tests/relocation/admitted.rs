@@ -5,9 +5,9 @@ use crate::common::{
     OP_FLAGS, OURS, user_data, wide,
 };
 use proptest::prelude::*;
+use std::os::fd::AsRawFd;
 use uring_core::inflight::{Event, NO_TARGET};
 use uring_core::ops::{self, Fd, FileIndex, OpSpec, SPLICE_F_FD_IN_FIXED, Size, Way, Wide};
-use std::os::fd::AsRawFd;
 use uring_core::raw::could_be_address;
 use uring_core::relocate::Words;
 
