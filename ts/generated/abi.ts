@@ -36,6 +36,7 @@ export const Reject = {
   registered: 15,
   afterDrain: 16,
   staleRing: 17,
+  credentialsChanged: 18,
 } as const;
 
 /** Setup flags of a ring (`IORING_SETUP_*`). */

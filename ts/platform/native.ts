@@ -1,6 +1,12 @@
 import { createRequire } from 'node:module';
 import { UringError } from '../errors.ts';
+
+
 import type { Clock } from '../runtime/clock.ts';
+
+
+import { watchCredentials } from './credentials.ts';
+
 
 /** The calls of `crates/binding/src/hot.rs`: numbers in, a count or a negative errno out. */
 export interface HotFunctions {
@@ -191,6 +197,7 @@ export interface Native {
   probe(): number[];
   sendMessage(token: number, res: number, data: number): number;
   open(options: OpenOptions): NativeRing | number;
+  credentialsMayHaveChanged(): void;
   unknownSetupFlags(asked: number): number;
   openSplit(entries: number, cqEntries: number): NativeSubmissionHalf | number;
   openCompletionHalf(token: number): NativeCompletionHalf | number;
@@ -226,6 +233,7 @@ export function native(): Native {
   for (const candidate of [`../uring.${tuple}.node`, `uring-${tuple}`]) {
     try {
       loaded = require(candidate) as Native;
+      watchCredentials(loaded);
       return loaded;
     } catch (cause) {
       causes.push(cause);

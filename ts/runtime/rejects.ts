@@ -24,6 +24,8 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
       return unsupported(operation);
     case Reject.staleRing:
       return staleRing(name);
+    case Reject.credentialsChanged:
+      return credentialsChanged(name);
     case Reject.staleFile:
       return refusal(
         'ERR_URING_STALE_HANDLE',
@@ -122,4 +124,10 @@ export function chainsAreCut(): UringError {
 /** The error of a message to a ring that is not there. */
 export function staleRing(name: string): UringError {
   return refusal('ERR_URING_STALE_HANDLE', name, 'the other ring is closed, or belongs to another process');
+}
+
+function credentialsChanged(name: string): UringError {
+  const message =
+    'the process has other credentials than when the ring was opened (setuid, setgid and the like): open a new ring';
+  return refusal('ERR_URING_CREDENTIALS_CHANGED', name, message);
 }

@@ -165,6 +165,12 @@ impl NativeRing {
     }
 }
 
+/// Credentials of the process may have changed: `process.setuid` and the like were called.
+#[napi]
+pub fn credentials_may_have_changed() {
+    uring_core::credentials::may_have_changed();
+}
+
 pub(crate) fn status_of(result: Result<(), i32>) -> i32 {
     result.err().unwrap_or(0)
 }

@@ -8,6 +8,7 @@
 pub mod arenas;
 pub mod bufring;
 mod control;
+pub mod credentials;
 mod effects;
 pub mod enter;
 mod fields;

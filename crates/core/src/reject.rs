@@ -38,9 +38,11 @@ pub enum Reject {
     AfterDrain = 16,
     /// The ring that a message is for is closed, or never was one of this process.
     StaleRing = 17,
+    /// The thread has other credentials than when the ring was opened.
+    CredentialsChanged = 18,
 }
 
-pub const REJECTS: [(&str, Reject); 17] = [
+pub const REJECTS: [(&str, Reject); 18] = [
     ("unknownOperation", Reject::UnknownOperation),
     ("unsupportedOperation", Reject::UnsupportedOperation),
     ("badField", Reject::BadField),
@@ -58,4 +60,5 @@ pub const REJECTS: [(&str, Reject); 17] = [
     ("registered", Reject::Registered),
     ("afterDrain", Reject::AfterDrain),
     ("staleRing", Reject::StaleRing),
+    ("credentialsChanged", Reject::CredentialsChanged),
 ];

@@ -1,6 +1,7 @@
 //! The ring: takes operation records from the shared block, gives them to the kernel, and puts completions
 //! back into the block.
 
+use crate::credentials::Credentials;
 use crate::enter::Entrance;
 use crate::live::Listed;
 use crate::ops;
@@ -55,10 +56,12 @@ pub struct Ring {
     broken: Option<i32>,
     /// Other rings can find it, until it is closed.
     pub(crate) listed: Option<Listed>,
+    pub(crate) credentials: Credentials,
 }
 
 impl Ring {
     pub fn open(config: &Config) -> io::Result<Ring> {
+        let credentials = Credentials::of_this_thread(config.sqpoll.is_some());
         let (entrance, queues) = setup::open(config)?;
         // Before 5.6 there is no probe, and then no operation of the table beyond the first few either.
         let supported = entrance.registrar().probe()?;
@@ -83,6 +86,7 @@ impl Ring {
             // What a ring says that is not enabled, until it is.
             broken: disabled.then_some(libc::EBADFD),
             listed: None,
+            credentials,
         };
         ring.tables.entries = match ring.queues.params() {
             params if params.has(uapi::SETUP_SQE128) => Entries::Large,
