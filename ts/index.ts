@@ -3,6 +3,8 @@
  *
  * @packageDocumentation
  */
+import './inspect.ts';
+
 export type {
   IpSocketAddress,
   OtherSocketAddress,
@@ -231,12 +233,13 @@ export type {
 export { Ring } from './ring.ts';
 export type { RingHandle } from './ring-handle.ts';
 export type { Feature, RingOptions } from './ring-options.ts';
-export type { RingStats } from './ring-stats.ts';
+export type { RingStats, RingWatchStats } from './ring-stats.ts';
 export { RingWorker, type RingWorkerOptions } from './ring-worker.ts';
 export type { RunMode } from './runtime/drive.ts';
 export type { RingEvent } from './runtime/events.ts';
 export type { CompletionCallback } from './runtime/handler.ts';
 export type { MultishotStream } from './runtime/multishot.ts';
+export type { FullQueue, LongTurn, SlowOperation, StarvedBuffers } from './runtime/watch.ts';
 export type { SetupFlagOptions } from './setup-flags.ts';
 export { BigIntStats, Stats, StatxAttributes, type StatxFields, StatxMask } from './stats.ts';
 export { type SplitOptions, SubmissionHalf } from './submission-half.ts';

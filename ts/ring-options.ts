@@ -5,8 +5,17 @@ import { SetupFlags } from './generated/abi.ts';
 import { kOpener, type NativeRing, native, type Opener, type OpenOptions } from './platform/native.ts';
 import type { Ring } from './ring.ts';
 import { type RingHandle, tokenOf } from './ring-handle.ts';
+import type { Watch } from './runtime/watch.ts';
 import { checkCombinations, type SetupFlagOptions, setupFlagsOf, setupRefused } from './setup-flags.ts';
-import { checkBoolean, checkInteger, checkOptions, checkPowerOfTwo, isSet, UINT32_MAX } from './validate.ts';
+import {
+  checkBoolean,
+  checkInteger,
+  checkMilliseconds,
+  checkOptions,
+  checkPowerOfTwo,
+  isSet,
+  UINT32_MAX,
+} from './validate.ts';
 
 const ENTRIES_MAX = 32_768;
 const CQ_ENTRIES_MAX = 65_536;
@@ -58,6 +67,10 @@ export interface RingOptions extends SetupFlagOptions {
    * afterwards.
    */
   attachTo?: Ring | RingHandle;
+  /** How long an operation may take before the channel `uring:operation:slow` tells of it. Default 1000. */
+  slowOperationMs?: number;
+  /** How long one turn of the event loop may deliver before the channel `uring:turn:long` tells of it. Default 50. */
+  longTurnMs?: number;
   /** With false, waiting for completions does not count as waiting for a disk. Since Linux 6.15. */
   ioWait?: boolean;
   /**
@@ -120,8 +133,16 @@ function checked(options: RingOptions): { open: OpenOptions; features: readonly 
   checkCombinations(options);
   if (options.waitingMax !== undefined) checkInteger('options.waitingMax', options.waitingMax, 0, UINT32_MAX);
   isSet('options.asyncContext', options.asyncContext);
+  checkMilliseconds('options.slowOperationMs', options.slowOperationMs);
+  checkMilliseconds('options.longTurnMs', options.longTurnMs);
   const features = checkFeatures(options.requireFeatures);
   return { open, features: open.ioWait ? features : [...features, 'NO_IOWAIT'] };
+}
+
+/** @internal */
+export function setThresholds(watch: Watch, { slowOperationMs, longTurnMs }: RingOptions): void {
+  if (slowOperationMs !== undefined) watch.slowOperationMs = slowOperationMs;
+  if (longTurnMs !== undefined) watch.longTurnMs = longTurnMs;
 }
 
 /** @internal Opens a ring. */

@@ -13,7 +13,7 @@ import type { NativeRing } from './platform/native.ts';
 import type { ProvidedBuffers } from './provided-buffers.ts';
 import { Registrar } from './registrar.ts';
 import type { RingHandle } from './ring-handle.ts';
-import { openRing, type RingOptions } from './ring-options.ts';
+import { openRing, type RingOptions, setThresholds } from './ring-options.ts';
 import { namedStats, type RingStats } from './ring-stats.ts';
 import { Attached, WAITING_MAX } from './runtime/attached.ts';
 import { cancelAndWait, closing } from './runtime/closing.ts';
@@ -86,9 +86,10 @@ export class Ring extends ByHand {
     if (layout === null) throw new UringError('ERR_URING_CLOSED', 'the ring closed while it was opened');
     this.#engine = new Engine(this, this.#native, layout);
     if (options.attachTo !== undefined && options.sqpoll !== undefined) {
-      this.#engine.cutsChains = true;
-      options.attachTo.#engine.cutsChains = true;
+      this.sharePolling();
+      if (options.attachTo instanceof Ring) options.attachTo.sharePolling();
     }
+    setThresholds(this.#engine.watch, options);
     this.#state = new RingState(this.#native, this.#engine);
     this.#allocator = new Allocator(this.#native, this);
     const waitingMax = options.waitingMax ?? WAITING_MAX;
@@ -254,7 +255,7 @@ export class Ring extends ByHand {
 
   /** Counters since the ring was opened. */
   stats(): RingStats {
-    return namedStats(this.#native.stats());
+    return namedStats(this.#native.stats(), this.#engine.watch.stats, this.waiting);
   }
 
   // On the event loop.
@@ -497,6 +498,11 @@ export class Ring extends ByHand {
         this.#runner.discard(completion.operation, completion.result);
     }
     this.#engine.unread.length = 0;
+  }
+
+  /** @internal Another ring has the same polling thread. */
+  sharePolling(): void {
+    this.#engine.cutsChains = true;
   }
 
   /** @internal */

@@ -21,6 +21,7 @@ import { call, type Handler } from './handler.ts';
 import type { Link } from './link.ts';
 import { notRegistered, rejected, unsupported } from './rejects.ts';
 import { type Slot, Slots } from './slots.ts';
+import { slowOperations, Watch } from './watch.ts';
 
 /** Where a record's first word says that the next one is linked to it. */
 const LINKS = (SqeFlags.LINK | SqeFlags.HARDLINK) << 8;
@@ -39,6 +40,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   /** Completions of operations that were prepared by hand, found while delivering to callbacks. */
   readonly unread: Completion[] = [];
   readonly #ring: unknown;
+  readonly watch: Watch;
   #words!: Int32Array;
   #records!: Int32Array;
   #completions!: Int32Array;
@@ -71,6 +73,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
 
   constructor(ring: unknown, native: N, layout: Layout) {
     this.#ring = ring;
+    this.watch = new Watch(ring, this);
     this.native = native;
     this.layout = layout;
     this.hot = native.hot() as ReturnType<N['hot']>;
@@ -153,6 +156,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     slot.handler = handler;
     slot.userData = userData;
     words[Word.sqTail] = (tail + 1) | 0;
+    if (slowOperations.hasSubscribers) this.watch.started(slot, operation);
     return true;
   }
 
@@ -287,6 +291,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
 
   #free(slot: Slot): void {
     if (slot.isUnref) this.setUnref(slot, false);
+    if (this.watch.isTiming) this.watch.forget(slot);
     this.slots.give(slot);
   }
 
@@ -359,6 +364,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
       this.#decode(completion, operation, slot, extra);
     }
     if ((flags & CqeFlags.MORE) === 0) {
+      if (this.watch.isTiming) this.watch.ended(slot, operation, completion.res);
       if (slot.staged !== undefined) this.#unstage(slot);
       this.#free(slot);
     }
@@ -383,6 +389,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     completion.event = eventOf(this.#ring, records[at] as number, completion, extra);
     this.#words[Word.cqHead] = (head + 1) | 0;
     if (completion.event === undefined) return undefined;
+    this.watch.events += 1;
     if (this.onEvent === undefined) return completion;
     this.onEvent(completion);
     return undefined;

@@ -29,6 +29,8 @@ pub struct Stats {
     pub completed: u64,
     /// Times that the kernel was found to hold completions back because its queue was full.
     pub overflows: u64,
+    /// Records that never reached the kernel.
+    pub refused: u64,
 }
 
 pub struct Ring {

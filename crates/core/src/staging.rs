@@ -26,6 +26,7 @@ impl Ring {
         }
         if self.closing {
             refuse(&self.shared, &mut self.local, (0, prepared), 0, Reject::Closed);
+            self.stats.refused += u64::from(prepared);
             self.shared.take_records(prepared);
             return prepared;
         }
@@ -66,6 +67,7 @@ impl Ring {
             local,
             supported,
             admitted,
+            stats,
             ..
         } = self;
         admitted.clear();
@@ -98,6 +100,7 @@ impl Ring {
             };
             if let Some((culprit, reject)) = refused {
                 refuse(shared, local, (taken, length), culprit, reject);
+                stats.refused += u64::from(length);
             }
             taken += length;
         }
