@@ -162,6 +162,17 @@ test('a worker that waits by hand gets values, and is told to stop', async (t) =
   });
 });
 
+test('a worker that is driven by run gets messages, and is told to stop', async (t) => {
+  await withRing({}, async (ring) => {
+    const events = listen(ring);
+    const worker = await spawn(ring, 'is driven by run');
+    await ring.exec(msgRing(worker.ring, { data: 1 }));
+    await until(() => events.length === 1);
+    t.like(events[0], { type: 'message', data: 2 });
+    t.is(await ended(worker), 0);
+  });
+});
+
 test('values wait for a parent that reads by hand', async (t) => {
   await withRing({}, async (ring) => {
     const worker = await spawn(ring, 'exits');

@@ -28,8 +28,11 @@ import {
   pollRemove,
   pollUpdate,
   provideBuffers,
-  type Ring,
+  Ring,
   type RingEvent,
+  type RingHandle,
+  type RingPeer,
+  RingWorker,
   raw,
   recv,
   removeBuffers,
@@ -93,6 +96,16 @@ msgRing(ring, { skipTargetCompletion: true });
 msgRing(5);
 // @ts-expect-error: files are registered ones
 msgRingFile(ring, 5);
+expectTypeOf(ring.exec(msgRing({ ringToken: 1 }))).toEqualTypeOf<Promise<void>>();
+expectTypeOf(ring.handle).toEqualTypeOf<RingHandle>();
+expectTypeOf(new Ring({ attachTo: ring.handle }).setupFlags).toEqualTypeOf<readonly string[]>();
+const worker = await RingWorker.spawn(ring, 'file', { ring: { entries: 8 }, workerData: 1 });
+expectTypeOf(ring.exec(msgRing(worker.ring))).toEqualTypeOf<Promise<void>>();
+expectTypeOf(worker.stop({ timeoutMs: 1 })).toEqualTypeOf<Promise<number>>();
+expectTypeOf(worker.join()).toEqualTypeOf<Promise<number>>();
+expectTypeOf(RingWorker.current({ onStop: async () => {} }).parent).toEqualTypeOf<RingPeer>();
+// @ts-expect-error: workers are attached to their parent
+RingWorker.spawn(ring, 'file', { ring: { attachTo: ring } });
 expectTypeOf(ring.receive((event) => expectTypeOf(event).toEqualTypeOf<RingEvent>())).toEqualTypeOf<
   () => void
 >();

@@ -1,5 +1,5 @@
 import { Completion } from '../completion.ts';
-import { detached, outOfRange, systemError, type UringError } from '../errors.ts';
+import { detached, systemError, type UringError } from '../errors.ts';
 import { CqeFlags, SqeFlags } from '../flags.ts';
 import {
   EXTRA_IS_EVENT,
@@ -19,7 +19,7 @@ import { means } from './cancel.ts';
 import { eventOf } from './events.ts';
 import { call, type Handler } from './handler.ts';
 import type { Link } from './link.ts';
-import { notRegistered, rejected, unsupported } from './rejects.ts';
+import { badOffset, notRegistered, rejected, unsupported } from './rejects.ts';
 import { type Slot, Slots } from './slots.ts';
 import { slowOperations, Watch } from './watch.ts';
 
@@ -512,10 +512,6 @@ function failure(operation: AnyOperation, res: number): UringError {
   if (error.code === 'EINVAL' && operation.newer !== undefined)
     error.message = `${error.message}; ${operation.newer.join(', ')}`;
   return operation.traits?.explain?.(error) ?? error;
-}
-
-function badOffset(offset: unknown): RangeError {
-  return outOfRange('operation.offset', 'an integer from -1 to 2 ** 53 - 1', offset);
 }
 
 function needsRegistered({ opcode }: AnyOperation): boolean {

@@ -1,4 +1,4 @@
-import { invalidValue, systemError, UringError } from '../errors.ts';
+import { invalidValue, outOfRange, systemError, UringError } from '../errors.ts';
 import { EXTRA_LOW_MASK, Reject } from '../generated/abi.ts';
 import { opInfo } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
@@ -130,4 +130,8 @@ function credentialsChanged(name: string): UringError {
   const message =
     'the process has other credentials than when the ring was opened (setuid, setgid and the like): open a new ring';
   return refusal('ERR_URING_CREDENTIALS_CHANGED', name, message);
+}
+
+export function badOffset(offset: unknown): RangeError {
+  return outOfRange('operation.offset', 'an integer from -1 to 2 ** 53 - 1', offset);
 }
