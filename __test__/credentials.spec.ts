@@ -1,12 +1,11 @@
 // A ring is for the credentials that it was opened with (CVE-2024-22017). Child processes, as root, give theirs up.
-import { geteuid } from 'node:process';
 import test from 'ava';
 import { leakCheck, skipUnless } from './_helpers.ts';
 import { runModule, WELL } from './_process.ts';
 
 leakCheck(test);
 
-const asRoot = skipUnless(geteuid?.() === 0, 'root');
+const asRoot = skipUnless(process.geteuid?.() === 0, 'root');
 
 const HEAD = `
   import { Ring, nop, openat, pipe, read, write, timeout } from 'uring';

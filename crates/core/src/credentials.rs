@@ -24,7 +24,14 @@ struct Ids([libc::uid_t; 6]);
 impl Ids {
     fn now() -> Ids {
         let mut ids = [0; 6];
-        let [user, effective_user, saved_user, group, effective_group, saved_group] = &mut ids;
+        let [
+            user,
+            effective_user,
+            saved_user,
+            group,
+            effective_group,
+            saved_group,
+        ] = &mut ids;
         // SAFETY: six numbers that live to the end of the calls, which fail for other addresses only (man getresuid(2)).
         unsafe {
             libc::getresuid(user, effective_user, saved_user);

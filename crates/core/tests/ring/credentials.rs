@@ -85,7 +85,8 @@ fn a_change_of_groups_or_of_capabilities_alone_is_one() {
         let mut ring = Ring::open(&config(8, 16)).unwrap();
         let groups: [libc::gid_t; 2] = [4, 20];
         // SAFETY: two numbers in a local; for this thread only.
-        assert_eq!(unsafe { libc::syscall(libc::SYS_setgroups, 2usize, groups.as_ptr()) }, 0);
+        let result = unsafe { libc::syscall(libc::SYS_setgroups, 2usize, groups.as_ptr()) };
+        assert_eq!(result, 0);
         until(&mut ring, -libc::EPERM);
 
         let mut ring = Ring::open(&config(8, 16)).unwrap();
@@ -115,7 +116,7 @@ fn in_flight(config: &Config) {
         let mut read = record("read", reader.as_raw_fd(), index);
         (read[2], read[3]) = (u32::MAX, u32::MAX);
         (read[4], read[5], read[6]) = (64 * index, arena.handle, 1);
-        prepare(&mut ring, read);
+        prepare(&ring, read);
     }
     ring.submit().unwrap();
     set_users(SAME, NOBODY);
@@ -124,8 +125,11 @@ fn in_flight(config: &Config) {
     assert_eq!(wait(&mut ring, 1)[0].res, 1);
     let mut cancel = record("asyncCancel", -1, 9);
     (cancel[4], cancel[5]) = (2, 0);
-    prepare(&mut ring, cancel);
-    let mut ended: Vec<(u32, i32)> = wait(&mut ring, 2).iter().map(|one| (one.index, one.res)).collect();
+    prepare(&ring, cancel);
+    let mut ended: Vec<(u32, i32)> = wait(&mut ring, 2)
+        .iter()
+        .map(|one| (one.index, one.res))
+        .collect();
     ended.sort_unstable();
     assert_eq!(ended, [(2, -libc::ECANCELED), (9, 0)]);
     assert!(ring.drain(Duration::from_secs(5)));
@@ -164,11 +168,11 @@ fn open_after_the_change(config: &Config, path: &str) -> i32 {
     read[0] |= LINK;
     (read[2], read[3]) = (u32::MAX, u32::MAX);
     (read[4], read[5], read[6]) = (0, arena.handle, 1);
-    prepare(&mut ring, read);
+    prepare(&ring, read);
     let mut open = record("openat", libc::AT_FDCWD, 2);
     (open[4], open[5]) = (64, arena.handle);
     open[7] = libc::O_RDWR as u32;
-    prepare(&mut ring, open);
+    prepare(&ring, open);
     ring.submit().unwrap();
     thread::sleep(Duration::from_millis(20));
     set_users(SAME, NOBODY);
