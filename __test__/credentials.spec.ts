@@ -54,7 +54,7 @@ asRoot(
     await ring.close();
   `);
     const pair = `${CHANGED} 0`;
-    t.like(ended, { ...WELL, stdout: ['setuid 0', pair, pair, pair, pair, 0, CHANGED, ''].join('\n') });
+    t.like(ended, { ...WELL, stdout: ['setuid 1', pair, pair, pair, pair, 0, CHANGED, ''].join('\n') });
   },
 );
 

@@ -343,6 +343,35 @@ test('the parent may close its ring first, and the worker lives on', async (t) =
   t.is(await soon(worker.stop(), 'the worker ends'), 1, 'there is no way to ask it');
 });
 
+test('a parent that closes its ring while its worker starts gets no worker', async (t) => {
+  for (const delayMs of [0, 20, 60]) {
+    const ring = new Ring();
+    const spawned = RingWorker.spawn(ring, fixture('ring-worker-peer.mjs'), {
+      execArgv: [],
+      workerData: { does: 'listens' },
+    });
+    setTimeout(() => ring.close(), delayMs);
+    const code = await soon(
+      spawned.then(
+        (worker) => worker.stop(),
+        (error) => error.code,
+      ),
+      'the worker is there, or refused',
+    );
+    t.true([1, 'ERR_URING_CLOSED', 'ERR_URING_STALE_HANDLE'].includes(code as never), String(code));
+  }
+});
+
+test('a worker that ends is told of although its parent has no room for another operation', async (t) => {
+  await withRing({ entries: 4, cqEntries: 4 }, async (ring) => {
+    const worker = await spawn(ring, 'exits');
+    const timers = Array.from({ length: 6 }, () => ring.exec(timeout(3_600_000)).catch(({ code }) => code));
+    t.is(await soon(worker.join(), 'the worker ends'), 7);
+    await ring.close();
+    t.deepEqual(new Set(await Promise.all(timers)), new Set(['ECANCELED']));
+  });
+});
+
 test('a worker keeps the process alive, and does not when it is unreferenced', async (t) => {
   const program = (rest: string): string => `
     import { Ring, RingWorker } from 'uring';

@@ -4,6 +4,7 @@ import { nop } from './ops/nop.ts';
 import { Ring } from './ring.ts';
 import type { RingHandle } from './ring-handle.ts';
 import type { RingOptions } from './ring-options.ts';
+import { closedError } from './runtime/rejects.ts';
 import { checkInteger, checkOptions } from './validate.ts';
 import {
   type CurrentOptions,
@@ -17,6 +18,10 @@ import { Mailbox } from './worker/mailbox.ts';
 import { RingPeer } from './worker/peer.ts';
 
 const STOP_TIMEOUT_MS = 5000;
+/** How long the end of a worker may wait for what it had sent. */
+const DELIVERY_MS = 1000;
+/** How often a parent that waits for its worker to start looks whether its own ring is there. */
+const LOOK_MS = 50;
 const TIMEOUT_MS_MAX = 2 ** 31 - 1;
 
 /** How to start a worker: Node's own options, and those of its ring. */
@@ -51,10 +56,10 @@ function endedEarly(exitCode: number): UringError {
  */
 async function delivered(parent: Ring): Promise<void> {
   try {
-    await parent.exec(nop());
-    await parent.exec(nop());
+    await parent.exec(nop(), { timeoutMs: DELIVERY_MS });
+    await parent.exec(nop(), { timeoutMs: DELIVERY_MS });
   } catch {
-    // The ring is closed, or for other uses: nobody reads there.
+    // The ring is closed, or full, or for other uses: whoever reads there reads later.
   }
 }
 
@@ -153,8 +158,8 @@ export class RingWorker extends RingPeer {
    *
    * @param parent a ring of this thread, which must be open until the worker's is
    * @param script as for Node's `Worker`: a path, a URL, or with `eval` the text
-   * @returns when the ring of the worker is open; rejects with the worker's error, and with `ERR_URING_WORKER_ENDED` when it
-   * ends without opening one
+   * @returns when the ring of the worker is open; rejects with the worker's error, with `ERR_URING_WORKER_ENDED` when it ends
+   * without opening one, and with `ERR_URING_CLOSED` when the parent closes meanwhile
    */
   static async spawn(
     parent: Ring,
@@ -165,15 +170,21 @@ export class RingWorker extends RingPeer {
     // What the worker sends is read by the event loop, whether or not anybody listens.
     parent.receive(() => {})();
     const made: { worker?: RingWorker } = {};
+    let looking: NodeJS.Timeout | undefined;
     const opened = new Promise<void>((ready, ended) => {
       made.worker = new RingWorker(parent, script, options, { ready, ended });
+      // The worker's first message cannot be read any more then.
+      looking = setInterval(() => parent.closed && ended(closedError()), LOOK_MS);
     });
     try {
       await opened;
     } catch (error) {
       // Whoever spawns it is told, and nobody else is to be.
       made.worker?.join().catch(() => {});
+      await made.worker?.thread.terminate();
       throw error;
+    } finally {
+      clearInterval(looking);
     }
     return made.worker as RingWorker;
   }

@@ -23,7 +23,7 @@ export function watchCredentials(native: Native): void {
         native.credentialsMayHaveChanged();
       }
     };
-    Object.defineProperty(watching, 'name', { value: name });
+    Object.defineProperties(watching, { name: { value: name }, length: { value: original.length } });
     Object.assign(process, { [name]: watching });
   }
 }
