@@ -1,12 +1,9 @@
 import { createRequire } from 'node:module';
 import { UringError } from '../errors.ts';
 
-
 import type { Clock } from '../runtime/clock.ts';
 
-
 import { watchCredentials } from './credentials.ts';
-
 
 /** The calls of `crates/binding/src/hot.rs`: numbers in, a count or a negative errno out. */
 export interface HotFunctions {
