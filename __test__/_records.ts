@@ -1,6 +1,12 @@
 // A ring without a kernel, for tests of what TypeScript writes: the native side is plain memory with handles that
 // come out the same in every run, and the same as `Tables` of crates/core gives them out.
-import type { AnyOperation, BufferRing as Buffers, FixedFile as File, BufferGroup as Group } from 'uring';
+import type {
+  AnyOperation,
+  BufferRing as Buffers,
+  FixedFile as File,
+  BufferGroup as Group,
+  RingHandle,
+} from 'uring';
 import type { BufferGroupOwner } from '../dist/buffer-group.js';
 import type { BufferRingOwner } from '../dist/buffer-ring.js';
 import type { FileTableOwner } from '../dist/files.js';
@@ -15,6 +21,8 @@ const { createArena } = await inside<typeof import('../dist/memory/arena.js')>('
 const { BufferGroup } = await inside<typeof import('../dist/buffer-group.js')>('buffer-group.js');
 const { BufferRing } = await inside<typeof import('../dist/buffer-ring.js')>('buffer-ring.js');
 const { FileTable } = await inside<typeof import('../dist/files.js')>('files.js');
+/** What only workers and their parents send. */
+export const { parcel } = await inside<typeof import('../dist/ops/message.js')>('ops/message.js');
 export const { opInfo } = await inside<typeof import('../dist/generated/ops.js')>('generated/ops.js');
 const abi = await inside<typeof import('../dist/generated/abi.js')>('generated/abi.js');
 
@@ -42,6 +50,8 @@ export const SETUP = {
   ],
   buffers: { group: GROUP, ...POOL },
   legacy: { group: LEGACY_GROUP },
+  /** Of a ring that messages are for. */
+  ring: { token: 0x12_3456_789a_bcde },
   files: { ours: 4, kernels: 4, slot: FILE_SLOT, handle: FILE_HANDLE },
 } as const;
 
@@ -101,6 +111,7 @@ export class FakeRing {
   readonly outgoing: Buffers;
   readonly setupFlags: readonly string[] = ['CQE32'];
   readonly group: Group;
+  readonly target: RingHandle = { ringToken: SETUP.ring.token };
   /** The operation in flight; its user data is `'earlier'`. */
   readonly earlier: AnyOperation;
   readonly earlierWords: string;

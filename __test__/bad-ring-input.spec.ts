@@ -149,30 +149,39 @@ declare('timers take clocks, counts and targets', [
   type('options', () => timeout(1, wrong('5')), /"options"/),
 ]);
 
+/** What a handle looks like. */
+const RING = { ringToken: 1 };
+
 declare('messages take rings, and numbers that arrive whole', [
-  type('no target', () => msgRing(wrong(undefined)), /"target" argument must be a Ring, its descriptor/),
+  type('no target', () => msgRing(wrong(undefined)), /"target" argument must be a Ring or its handle/),
+  type('null', () => msgRing(wrong(null)), /"target" argument must be a Ring or its handle/),
+  type('a descriptor', () => msgRing(wrong(3)), /"target"/),
   type('something with fd', () => msgRing(wrong({ fd: 3 })), /"target"/),
-  range('target -1', () => msgRing(-1), /"target"/),
-  range('data 2^53', () => msgRing(0, { data: 2 ** 53 }), /"options.data"/),
-  range('data -1', () => msgRing(0, { data: -1 }), /"options.data"/),
-  type('data 1n', () => msgRing(0, { data: wrong(1n) }), /"options.data"/),
-  range('res 2^31', () => msgRing(0, { res: 2 ** 31 }), /"options.res"/),
-  range('flags 2^32', () => msgRing(0, { completionFlags: 2 ** 32 }), /"options.completionFlags"/),
-  type('options', () => msgRing(0, wrong(1)), /"options"/),
-  type('no file', () => msgRingFile(0, wrong(5)), /"file" argument must be a file descriptor or a FixedFile/),
+  type('a token that is no number', () => msgRing({ ringToken: wrong('1') }), /"target"/),
+  range('data 2^53', () => msgRing(RING, { data: 2 ** 53 }), /"options.data"/),
+  range('data -1', () => msgRing(RING, { data: -1 }), /"options.data"/),
+  type('data 1n', () => msgRing(RING, { data: wrong(1n) }), /"options.data"/),
+  range('res 2^31', () => msgRing(RING, { res: 2 ** 31 }), /"options.res"/),
+  range('flags 2^32', () => msgRing(RING, { completionFlags: 2 ** 32 }), /"options.completionFlags"/),
+  type('options', () => msgRing(RING, wrong(1)), /"options"/),
+  type(
+    'no file',
+    () => msgRingFile(RING, wrong(5)),
+    /"file" argument must be a file descriptor or a FixedFile/,
+  ),
 ]);
 
 declare('files of messages take slots', [
-  range('slot 2^20', (ring) => msgRingFile(0, slot(ring), { slot: 2 ** 20 }), /"options.slot"/),
+  range('slot 2^20', (ring) => msgRingFile(RING, slot(ring), { slot: 2 ** 20 }), /"options.slot"/),
   type(
     'slot false',
-    (ring) => msgRingFile(0, slot(ring), { slot: wrong(false) }),
+    (ring) => msgRingFile(RING, slot(ring), { slot: wrong(false) }),
     /"options.slot" .* number or true/,
   ),
-  range('data 2^32', (ring) => msgRingFile(0, slot(ring), { data: 2 ** 32 }), /"options.data"/),
+  range('data 2^32', (ring) => msgRingFile(RING, slot(ring), { data: 2 ** 32 }), /"options.data"/),
   type(
     'skip',
-    (ring) => msgRingFile(0, slot(ring), { skipTargetCompletion: wrong(1) }),
+    (ring) => msgRingFile(RING, slot(ring), { skipTargetCompletion: wrong(1) }),
     /skipTargetCompletion/,
   ),
   type('cloexec', (ring) => fixedFdInstall(slot(ring), { cloexec: wrong(0) }), /"options.cloexec"/),

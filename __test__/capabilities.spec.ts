@@ -16,8 +16,9 @@ const ROWS: readonly (readonly [letter: string, from: number, to: number, file: 
   ['K', 1, 30, 'kevy.spec.ts'],
   ['I', 1, 31, 'iou.spec.ts'],
   ['L', 1, 30, 'lio.spec.ts'],
-  ['X', 11, 16, 'xuring.spec.ts'],
-  ['X', 21, 23, 'xuring.spec.ts'],
+  ['X', 1, 17, 'xuring.spec.ts'],
+  // X18 and X19 are about its mock.
+  ['X', 20, 31, 'xuring.spec.ts'],
 ];
 const IDS = ROWS.flatMap(([letter, from, to]) =>
   Array.from({ length: to - from + 1 }, (_, at) => `${letter}${from + at}`),

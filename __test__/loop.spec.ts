@@ -37,10 +37,10 @@ test.serial('operations of one turn are submitted together', async (t) => {
 test.serial('nothing is submitted before the turn ends', async (t) => {
   await withRing({}, async (ring) => {
     await ring.exec(nop());
-    const before = ring.stats();
+    const { enters, submitted } = ring.stats();
     const done = Promise.all([ring.exec(nop()), Promise.resolve().then(() => ring.exec(nop()))]);
     await Promise.resolve();
-    t.deepEqual(ring.stats(), before);
+    t.like(ring.stats(), { enters, submitted });
     t.is(ring.sqReady, 2);
     await done;
     t.is(ring.sqReady, 0);

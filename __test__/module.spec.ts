@@ -34,6 +34,7 @@ const EXPORTS = [
   'ReceivedDescriptors',
   'ReceivedMessage',
   'Ring',
+  'RingWorker',
   'RwFlags',
   'SharedMemory',
   'SocketFlags',

@@ -11,11 +11,12 @@ import {
   openat,
   Ring,
   type RingEvent,
+  type RingHandle,
   read,
   SqeFlags,
   timeout,
 } from 'uring';
-import { assertUsable, FORMS, file, reap, runAs, waitFor } from './_fixtures.ts';
+import { assertUsable, FORMS, reap, runAs, waitFor } from './_fixtures.ts';
 import { leakCheck, withRing } from './_helpers.ts';
 import { fixture, runModule, WELL } from './_process.ts';
 import { settle, soon, until } from './_until.ts';
@@ -41,7 +42,10 @@ for (const form of FORMS) {
       const events = listen(receiver);
       const sent = { data: 2 ** 53 - 1, res: -0x8000_0000, completionFlags: 0x8000_0010 };
       t.is(await runAs(form, sender, msgRing(receiver, sent)), undefined);
-      t.is(await runAs(form, sender, msgRing(receiver.fd, { data: 2 ** 32 + 5, res: 7 })), undefined);
+      t.is(
+        await runAs(form, sender, msgRing(structuredClone(receiver.handle), { data: 2 ** 32 + 5, res: 7 })),
+        undefined,
+      );
       t.is(await runAs(form, sender, msgRing(receiver)), undefined);
       await until(() => events.length === 3);
       const expected = [message(sent.data, sent.res, 0x8000_0010 | 0), message(2 ** 32 + 5, 7), message(0)];
@@ -144,14 +148,10 @@ test('a ring that is resized goes on listening', async (t) => {
   );
 });
 
-test('what is no ring, and a ring that is not enabled, is EBADFD', async (t) => {
-  const { fd } = file(t);
+test('a ring that is not enabled is EBADFD', async (t) => {
   await withTwo(
     async (sender, receiver) => {
-      for (const target of [fd, receiver.fd]) {
-        await t.throwsAsync(sender.exec(msgRing(target)), { code: 'EBADFD' });
-      }
-      await t.throwsAsync(sender.exec(msgRing(0x7fff_fff0)), { code: 'EBADF' });
+      await t.throwsAsync(sender.exec(msgRing(receiver)), { code: 'EBADFD' });
       receiver.enable();
       await sender.exec(msgRing(receiver));
       waitFor(receiver, 1);
@@ -160,6 +160,36 @@ test('what is no ring, and a ring that is not enabled, is EBADFD', async (t) => 
     },
     { disabled: true },
   );
+});
+
+test('a message goes to no ring but one of this process that is open', async (t) => {
+  await withRing({ entries: 4 }, async (sender) => {
+    const stale = { code: 'ERR_URING_STALE_HANDLE', message: /other ring is closed/ };
+    const receiver = new Ring({ entries: 4 });
+    const { handle, fd } = receiver;
+    await sender.exec(msgRing(handle, { data: 1 }));
+    await receiver.close();
+    // The number of the descriptor is another ring's now, as like as not; the handle is nobody's.
+    const next = new Ring({ entries: 4 });
+    t.is(next.fd, fd);
+    await t.throwsAsync(sender.exec(msgRing(handle, { data: 2 })), stale);
+    await t.throwsAsync(sender.exec(msgRing({ ringToken: fd })), stale);
+    await t.throwsAsync(sender.exec(msgRing({ ringToken: -1 })), stale);
+    t.throws(() => msgRing(receiver), { code: 'ERR_URING_CLOSED' });
+    await next.close();
+    t.is(next.cqReady, 0);
+    await assertUsable(t, sender);
+  });
+});
+
+test('an operation keeps the handle of its target, and finds out when it is run', async (t) => {
+  const sender = new Ring({ entries: 4 });
+  const receiver = new Ring({ entries: 4 });
+  const message = msgRing(receiver);
+  await sender.exec(message);
+  await receiver.close();
+  await t.throwsAsync(sender.exec(message), { code: 'ERR_URING_STALE_HANDLE' });
+  await sender.close();
 });
 
 test('a queue that is full holds messages back and loses none', async (t) => {
@@ -201,7 +231,7 @@ test('a file arrives in a slot of the kernel’s choice, or in the one that was 
     const own = await tables(sender, receiver);
     const events = listen(receiver);
     t.is(await sender.exec(msgRingFile(receiver, own, { data: 2 ** 32 - 1 })), 4);
-    t.is(await sender.exec(msgRingFile(receiver.fd, own, { slot: 3, data: 5 })), 0);
+    t.is(await sender.exec(msgRingFile(receiver.handle, own, { slot: 3, data: 5 })), 0);
     await until(() => events.length === 2);
     const files = events.flatMap((event) => (event.type === 'file' ? [event] : []));
     t.deepEqual(
@@ -279,14 +309,14 @@ test('a file is sent by the ring that it belongs to', async (t) => {
   });
 });
 
-async function startWorker(t: ExecutionContext, ring: Ring, options = {}): Promise<[Worker, number]> {
+async function startWorker(t: ExecutionContext, ring: Ring, options = {}): Promise<[Worker, RingHandle]> {
   const worker = new Worker(fixture('message-worker.mjs'), {
-    workerData: { ring: ring.fd, options },
+    workerData: { ring: ring.handle, options },
     execArgv: [],
   });
   t.teardown(() => worker.terminate());
-  const [fd] = await soon(once(worker, 'message'), 'the worker has a ring');
-  return [worker, fd];
+  const [handle] = await soon(once(worker, 'message'), 'the worker has a ring');
+  return [worker, handle];
 }
 
 for (const options of [{}, { taskrun: 'coop' }]) {

@@ -245,7 +245,7 @@ test('a synchronous cancel finds operations by descriptor and finds all of them'
 test('a message arrives as an event, without a ring at the other end', async (t) => {
   await withRing({}, (ring) => {
     sendMessage(ring, { data: Number.MAX_SAFE_INTEGER, res: -7 });
-    sendMessage(ring.fd);
+    sendMessage(structuredClone(ring.handle));
     t.deepEqual(
       [...ring.completions()].map(({ event }) => event),
       [
@@ -258,7 +258,7 @@ test('a message arrives as an event, without a ring at the other end', async (t)
 
 test('a thread without a ring wakes one that waits', async (t) => {
   await withRing({}, async (ring) => {
-    const code = `import('uring').then(({ sendMessage }) => sendMessage(${ring.fd}, { data: 5 }))`;
+    const code = `import('uring').then(({ sendMessage }) => sendMessage(${JSON.stringify(ring.handle)}, { data: 5 }))`;
     const worker = new Worker(code, { eval: true });
     ring.submitAndWait(1, { timeoutMs: 20_000 });
     t.deepEqual(ring.peek()?.event, { type: 'message', data: 5, res: 0, flags: 0 });
@@ -268,13 +268,11 @@ test('a thread without a ring wakes one that waits', async (t) => {
 });
 
 test('a message to what is no ring fails', async (t) => {
-  const { fd } = file(t);
-  t.throws(() => sendMessage(9999), { code: 'EBADF' });
-  t.throws(() => sendMessage(fd), { code: 'EBADFD' });
+  t.throws(() => sendMessage({ ringToken: 9999 }), { code: 'ERR_URING_STALE_HANDLE' });
   t.throws(() => sendMessage(wrong('x')), { code: 'ERR_INVALID_ARG_TYPE' });
-  t.throws(() => sendMessage(-1), { code: 'ERR_OUT_OF_RANGE' });
-  t.throws(() => sendMessage(fd, { data: -1 }), { code: 'ERR_OUT_OF_RANGE' });
-  t.throws(() => sendMessage(fd, { res: 2 ** 31 }), { code: 'ERR_OUT_OF_RANGE' });
+  t.throws(() => sendMessage(wrong(3)), { code: 'ERR_INVALID_ARG_TYPE', message: /a Ring or its handle/ });
+  t.throws(() => sendMessage({ ringToken: 1 }, { data: -1 }), { code: 'ERR_OUT_OF_RANGE' });
+  t.throws(() => sendMessage({ ringToken: 1 }, { res: 2 ** 31 }), { code: 'ERR_OUT_OF_RANGE' });
   await withRing({}, async (ring) => {
     await ring.close();
     t.throws(() => sendMessage(ring), { code: 'ERR_URING_CLOSED' });

@@ -335,6 +335,11 @@ export class BufferLease {
     this.#released = true;
   }
 
+  /** It was given back: `data` must not be read any more. */
+  get isReleased(): boolean {
+    return this.#released;
+  }
+
   #assertHeld(): void {
     if (!this.#released) return;
     const message = `buffer ${this.id} was released already: release it once`;

@@ -47,7 +47,7 @@ export class CompletionQueue {
   /**
    * Blocks the thread until `count` completions can be read or the time is up; submits what is prepared on the way, in
    * the same system call. Operations that were started with callbacks or promises count too. Answers how many
-   * operations were submitted.
+   * operations were submitted. A ring whose `handle` somebody has may wait for messages, with nothing in flight.
    *
    * @throws `ERR_URING_NOTHING_IN_FLIGHT` when that would wait forever, `ERR_URING_UNSUPPORTED_FEATURE` for a minimum or
    * a deadline before Linux 6.12, `ERR_URING_DISABLED` for a ring that is not enabled
@@ -69,7 +69,8 @@ export class CompletionQueue {
     const engine = this.#engine;
     const ends = checkWait(options, engine.layout.features);
     // Multishot operations complete more than once, so only "nothing at all" is sure to be a mistake.
-    if (!ends && count > 0 && engine.slots.live === 0 && engine.unread.length === 0) throw nothingInFlight();
+    const nothing = engine.slots.live === 0 && engine.unread.length === 0 && !engine.isKnown;
+    if (!ends && count > 0 && nothing) throw nothingInFlight();
     const want = Math.max(0, count - engine.unread.length);
     const { timeoutMs = -1, minWaitMs, deadlineNs } = options;
     return this.#owner.entered(engine.hot.submitAndWait(want, timeoutMs, minWaitMs, deadlineNs));

@@ -3,6 +3,8 @@
  *
  * @packageDocumentation
  */
+import './inspect.ts';
+
 export type {
   IpSocketAddress,
   OtherSocketAddress,
@@ -12,7 +14,13 @@ export type {
 } from './address.ts';
 export { BufferGroup, type BufferGroupOptions } from './buffer-group.ts';
 export { BufferLease, BufferRing, type BufferRingOptions, type BufferRingStatus } from './buffer-ring.ts';
-export { ChainError, type ChainResults, type LinkResult, type ResultOf } from './chain.ts';
+export {
+  ChainError,
+  type ChainResults,
+  type LinkResult,
+  type ResultOf,
+  type SingleOperation,
+} from './chain.ts';
 export { Completion } from './completion.ts';
 export { CompletionHalf, SplitCompletion, type SplitWaitOptions } from './completion-half.ts';
 export type { CompletionQueue } from './completion-queue.ts';
@@ -243,12 +251,15 @@ export type {
   WorkerLimits,
 } from './registrar-options.ts';
 export { Ring } from './ring.ts';
+export type { RingHandle } from './ring-handle.ts';
 export type { Feature, RingOptions } from './ring-options.ts';
-export type { RingStats } from './ring-stats.ts';
+export type { RingStats, RingWatchStats } from './ring-stats.ts';
+export { RingWorker, type RingWorkerOptions } from './ring-worker.ts';
 export type { RunMode } from './runtime/drive.ts';
 export type { RingEvent } from './runtime/events.ts';
 export type { CompletionCallback } from './runtime/handler.ts';
 export type { MultishotStream } from './runtime/multishot.ts';
+export type { FullQueue, LongTurn, SlowOperation, StarvedBuffers } from './runtime/watch.ts';
 export type { SetupFlagOptions } from './setup-flags.ts';
 export { socketAddress } from './socket-address.ts';
 export { BigIntStats, Stats, StatxAttributes, type StatxFields, StatxMask } from './stats.ts';
@@ -257,3 +268,5 @@ export type { PrepChainOptions, SubmissionQueue } from './submission-queue.ts';
 export type { Time } from './timespec.ts';
 export { CURRENT_POSITION } from './validate.ts';
 export type { WaitOptions } from './wait-options.ts';
+export type { CurrentOptions, CurrentWorker } from './worker/current.ts';
+export type { RingPeer } from './worker/peer.ts';

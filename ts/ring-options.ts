@@ -4,8 +4,18 @@ import { FEATURES } from './flags.ts';
 import { SetupFlags } from './generated/abi.ts';
 import { kOpener, type NativeRing, native, type Opener, type OpenOptions } from './platform/native.ts';
 import type { Ring } from './ring.ts';
+import { type RingHandle, tokenOf } from './ring-handle.ts';
+import type { Watch } from './runtime/watch.ts';
 import { checkCombinations, type SetupFlagOptions, setupFlagsOf, setupRefused } from './setup-flags.ts';
-import { checkBoolean, checkInteger, checkOptions, checkPowerOfTwo, isSet, UINT32_MAX } from './validate.ts';
+import {
+  checkBoolean,
+  checkInteger,
+  checkMilliseconds,
+  checkOptions,
+  checkPowerOfTwo,
+  isSet,
+  UINT32_MAX,
+} from './validate.ts';
 
 const ENTRIES_MAX = 32_768;
 const CQ_ENTRIES_MAX = 65_536;
@@ -50,8 +60,17 @@ export interface RingOptions extends SetupFlagOptions {
    * iterators keep theirs in any case.
    */
   asyncContext?: boolean;
-  /** Share the worker threads of another ring. */
-  attachTo?: Ring;
+  /**
+   * Share what another ring of the process has in the kernel: with `sqpoll` its polling thread, and the worker threads of
+   * that one. Both rings must have `sqpoll` then. Without it there is nothing to share since Linux 5.12, where every thread
+   * has worker threads of its own, for all of its rings. The other ring may belong to another thread, and may be closed
+   * afterwards.
+   */
+  attachTo?: Ring | RingHandle;
+  /** How long an operation may take before the channel `uring:operation:slow` tells of it. Default 1000. */
+  slowOperationMs?: number;
+  /** How long one turn of the event loop may deliver before the channel `uring:turn:long` tells of it. Default 50. */
+  longTurnMs?: number;
   /** With false, waiting for completions does not count as waiting for a disk. Since Linux 6.15. */
   ioWait?: boolean;
   /**
@@ -88,10 +107,7 @@ function checkFeatures(features: unknown): readonly Feature[] {
 }
 
 /** The options of the native side, and the features that the ring must have. */
-function checked(
-  options: RingOptions,
-  descriptorOf: (ring: unknown) => number | undefined,
-): { open: OpenOptions; features: readonly Feature[] } {
+function checked(options: RingOptions): { open: OpenOptions; features: readonly Feature[] } {
   checkOptions('options', options);
   const flags = setupFlagsOf(options);
   const sizes = checkSizes(
@@ -112,26 +128,29 @@ function checked(
     if (cpu !== undefined) open.sqpollCpu = checkInteger('options.sqpoll.cpu', cpu, 0, UINT32_MAX);
   }
   if (options.attachTo !== undefined) {
-    const fd = descriptorOf(options.attachTo);
-    if (fd === undefined) throw invalidType('options.attachTo', 'a Ring', options.attachTo);
-    if (fd < 0) throw invalidValue('options.attachTo', 'has no descriptor (registeredFdOnly) to attach to');
-    open.attachTo = fd;
+    open.attachTo = tokenOf('options.attachTo', options.attachTo);
   }
   checkCombinations(options);
   if (options.waitingMax !== undefined) checkInteger('options.waitingMax', options.waitingMax, 0, UINT32_MAX);
   isSet('options.asyncContext', options.asyncContext);
+  checkMilliseconds('options.slowOperationMs', options.slowOperationMs);
+  checkMilliseconds('options.longTurnMs', options.longTurnMs);
   const features = checkFeatures(options.requireFeatures);
   return { open, features: open.ioWait ? features : [...features, 'NO_IOWAIT'] };
 }
 
-/** @internal Opens a ring; `descriptorOf` answers the descriptor of a ring, and nothing for anything else. */
-export function openRing(
-  options: RingOptions,
-  descriptorOf: (ring: unknown) => number | undefined,
-): NativeRing {
-  const { open, features } = checked(options, descriptorOf);
+/** @internal */
+export function setThresholds(watch: Watch, { slowOperationMs, longTurnMs }: RingOptions): void {
+  if (slowOperationMs !== undefined) watch.slowOperationMs = slowOperationMs;
+  if (longTurnMs !== undefined) watch.longTurnMs = longTurnMs;
+}
+
+/** @internal Opens a ring. */
+export function openRing(options: RingOptions): NativeRing {
+  const { open, features } = checked(options);
   const ring = ((options as { [kOpener]?: Opener })[kOpener] ?? native()).open(open);
   if (typeof ring === 'number') {
+    if (ring === -constants.errno.ESTALE) throw nothingToAttachTo();
     if (ring === -constants.errno.EBUSY) throw tableFull('io_uring_setup');
     if (ring !== -constants.errno.EINVAL) throw systemError(ring, 'io_uring_setup');
     const sqpoll = open.sqpollIdleMs === undefined ? 0 : SetupFlags.SQPOLL;
@@ -146,6 +165,11 @@ export function openRing(
     throw error;
   }
   return ring;
+}
+
+function nothingToAttachTo(): UringError {
+  const message = 'the ring to attach to is closed: open this one while it is there';
+  return new UringError('ERR_URING_STALE_HANDLE', message);
 }
 
 /** @internal The thread's table of rings (io_uring/tctx.h, IO_RINGFD_REG_MAX) has no place left. */

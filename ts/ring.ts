@@ -1,4 +1,4 @@
-import { BufferGroup, type BufferGroupOptions } from './buffer-group.ts';
+import type { BufferGroup, BufferGroupOptions } from './buffer-group.ts';
 import { ByHand } from './by-hand.ts';
 import type { ChainResults, SingleOperation } from './chain.ts';
 import { CompletionQueue } from './completion-queue.ts';
@@ -6,13 +6,13 @@ import { invalidValue, systemError, UringError } from './errors.ts';
 import { type ChainOptions, checkSignal, type ExecOptions } from './exec-options.ts';
 import { FEATURES } from './flags.ts';
 import { Op, opInfo } from './generated/ops.ts';
-import { Allocator } from './memory/allocator.ts';
-import { SharedMemory } from './memory/shared-memory.ts';
+import { RingMemory } from './memory/ring-memory.ts';
+import type { SharedMemory } from './memory/shared-memory.ts';
 import type { AnyOperation, Operation } from './operation.ts';
 import type { NativeRing } from './platform/native.ts';
-import type { ProvidedBuffers } from './provided-buffers.ts';
 import { Registrar } from './registrar.ts';
-import { openRing, type RingOptions } from './ring-options.ts';
+import type { RingHandle } from './ring-handle.ts';
+import { openRing, type RingOptions, setThresholds } from './ring-options.ts';
 import { namedStats, type RingStats } from './ring-stats.ts';
 import { Attached, WAITING_MAX } from './runtime/attached.ts';
 import type { Clock } from './runtime/clock.ts';
@@ -29,10 +29,7 @@ import { closedError } from './runtime/rejects.ts';
 import { disabledError, RingState } from './runtime/ring-state.ts';
 import { Runner } from './runtime/runner.ts';
 import { type HalfOwner, SubmissionQueue } from './submission-queue.ts';
-import { checkFunction, checkInteger, checkOptions } from './validate.ts';
-
-/** The largest arena: offsets in operation records have 32 bits. */
-const ALLOC_BYTES_MAX = 2 ** 31;
+import { checkFunction, checkOptions } from './validate.ts';
 
 /**
  * An io_uring of its own: a submission queue, a completion queue, and what is registered with them.
@@ -62,11 +59,10 @@ export class Ring extends ByHand {
   readonly #state: RingState;
   readonly #attached: Attached;
   readonly #receiver: Receiver;
-  readonly #allocator: Allocator;
+  readonly #memory: RingMemory;
   readonly #runner: Runner;
   readonly #drive: Drive;
   readonly #keepAlive: KeepAlive;
-  readonly #bufferGroups = new Set<ProvidedBuffers>();
   #closing: Promise<void> | undefined;
   #closed = false;
   #onClosed: () => void = () => {};
@@ -81,16 +77,17 @@ export class Ring extends ByHand {
    */
   constructor(options: RingOptions = {}) {
     super();
-    this.#native = openRing(options, (ring) => (ring instanceof Ring ? ring.fd : undefined));
+    this.#native = openRing(options);
     const layout = this.#native.layout();
     if (layout === null) throw new UringError('ERR_URING_CLOSED', 'the ring closed while it was opened');
     this.#engine = new Engine(this, this.#native, layout);
     if (options.attachTo !== undefined && options.sqpoll !== undefined) {
-      this.#engine.cutsChains = true;
-      options.attachTo.#engine.cutsChains = true;
+      this.sharePolling();
+      if (options.attachTo instanceof Ring) options.attachTo.sharePolling();
     }
+    setThresholds(this.#engine.watch, options);
     this.#state = new RingState(this.#native, this.#engine);
-    this.#allocator = new Allocator(this.#native, this);
+    this.#memory = new RingMemory(this.#native, this);
     const waitingMax = options.waitingMax ?? WAITING_MAX;
     this.#attached = new Attached(this.#engine, waitingMax, () => this.#onClosed());
     this.#receiver = new Receiver(this.#engine, this.#attached);
@@ -136,6 +133,15 @@ export class Ring extends ByHand {
   get fd(): number {
     this.assertOpen();
     return this.#engine.layout.fd;
+  }
+  /**
+   * Names the ring to other rings and other threads: for `msgRing`, `msgRingFile`, `sendMessage` and `attachTo`.
+   *
+   * @throws `ERR_URING_NO_DESCRIPTOR` for a ring that was opened with `registeredFdOnly`
+   */
+  get handle(): RingHandle {
+    this.assertOpen();
+    return this.#state.handle;
   }
   /** Size of the submission queue. */
   get entries(): number {
@@ -245,7 +251,7 @@ export class Ring extends ByHand {
 
   /** Counters since the ring was opened. */
   stats(): RingStats {
-    return namedStats(this.#native.stats());
+    return namedStats(this.#native.stats(), this.#engine.watch.stats, this.waiting);
   }
 
   // On the event loop.
@@ -417,32 +423,19 @@ export class Ring extends ByHand {
    */
   alloc(sizeBytes: number): Buffer {
     this.assertOpen();
-    return this.#allocator.alloc(checkInteger('sizeBytes', sizeBytes, 1, ALLOC_BYTES_MAX));
+    return this.#memory.alloc(sizeBytes);
   }
 
   /** Makes provided buffers of the older kind, which need no registration. Since Linux 5.7. */
   createBufferGroup(options: BufferGroupOptions = {}): BufferGroup {
     this.assertOpen();
-    const isClosed = (): boolean => this.closed;
-    const owner = {
-      native: this.#native,
-      start: this.start.bind(this),
-      exec: this.exec.bind(this),
-      forget: (buffers: ProvidedBuffers) => this.#bufferGroups.delete(buffers),
-      get isClosed(): boolean {
-        return isClosed();
-      },
-    };
-    const buffers = new BufferGroup(this, owner, options);
-    this.#bufferGroups.add(buffers);
-    return buffers;
+    return this.#memory.createBufferGroup(options);
   }
 
   /** New memory that other rings of the process can have too, also those of other threads: see {@link SharedMemory}. */
   allocShared(sizeBytes: number): SharedMemory {
     this.assertOpen();
-    const size = checkInteger('sizeBytes', sizeBytes, 1, ALLOC_BYTES_MAX);
-    return SharedMemory.create(this.#native, this, size);
+    return this.#memory.allocShared(sizeBytes);
   }
 
   /**
@@ -453,7 +446,7 @@ export class Ring extends ByHand {
    */
   openShared(token: number): SharedMemory {
     this.assertOpen();
-    return SharedMemory.open(this.#native, this, checkInteger('token', token, 1, Number.MAX_SAFE_INTEGER));
+    return this.#memory.openShared(token);
   }
 
   // The end.
@@ -478,7 +471,7 @@ export class Ring extends ByHand {
     this.#receiver.end();
     this.#attached.failPending();
     this.registrar.abandon(closing());
-    for (const buffers of this.#bufferGroups) buffers.abandon(closing());
+    this.#memory.abandon(closing());
     await cancelAndWait(this.#native, this.#attached, (gone) => {
       this.#onClosed = gone;
     });
@@ -493,6 +486,11 @@ export class Ring extends ByHand {
   /** @internal What deadlines count on. */
   get clock(): Clock {
     return this.#attached.clock;
+  }
+
+  /** @internal Another ring has the same polling thread. */
+  sharePolling(): void {
+    this.#engine.cutsChains = true;
   }
 
   /** @internal */

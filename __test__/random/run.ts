@@ -16,6 +16,7 @@ import {
   Op,
   ReceivedMessage,
   type Ring,
+  type SingleOperation,
 } from 'uring';
 import { makers, multishotMakers, type NamedMaker } from './makers/index.ts';
 import { OTHER_USER_DATA } from './makers/rings.ts';
@@ -287,11 +288,13 @@ export class Run {
         }
       });
     };
-    this.#ring.chain(operations, { ...this.#limits(chain), hard: this.world.bool() }).then(
-      (results) => ended((at) => ({ error: null, result: results[at] })),
-      (error) =>
-        ended((at) => (error instanceof ChainError ? outcomeOf(error, at) : { error, result: undefined })),
-    );
+    this.#ring
+      .chain(operations as SingleOperation[], { ...this.#limits(chain), hard: this.world.bool() })
+      .then(
+        (results) => ended((at) => ({ error: null, result: results[at] })),
+        (error) =>
+          ended((at) => (error instanceof ChainError ? outcomeOf(error, at) : { error, result: undefined })),
+      );
   }
 
   /** Whether a descriptor was closed is not told of what was stopped. */

@@ -29,7 +29,7 @@ import {
   timeoutUpdate,
   waitid,
 } from 'uring';
-import type { FakeRing, RecordCase } from '../_records.ts';
+import { type FakeRing, parcel, type RecordCase } from '../_records.ts';
 
 const { ASYNC, DRAIN, LINK } = SqeFlags;
 const NOBODY = { userData: 'nobody' };
@@ -74,13 +74,17 @@ const timers: readonly RecordCase[] = [
 ];
 
 const messages: readonly RecordCase[] = [
-  ['msgRing', () => msgRing(7)],
-  ['msgRing with everything', () => msgRing(7, { data: 2 ** 53 - 1, res: -3, completionFlags: 9 })],
-  ['msgRing to a registered ring', (ring) => msgRing(ring.file, { data: 1 })],
-  ['msgRingFile', (ring) => msgRingFile(7, ring.file)],
+  ['msgRing', ({ target }) => msgRing(target)],
+  [
+    'msgRing with everything',
+    ({ target }) => msgRing(target, { data: 2 ** 53 - 1, res: -3, completionFlags: 9 }),
+  ],
+  ['a parcel', ({ target }) => parcel(target, 2 ** 32 + 5, 3)],
+  ['msgRingFile', ({ target, file }) => msgRingFile(target, file)],
   [
     'msgRingFile into a slot, unsaid',
-    (ring) => msgRingFile(7, ring.file, { slot: 5, data: 2 ** 32 - 1, skipTargetCompletion: true }),
+    ({ target, file }) =>
+      msgRingFile(target, file, { slot: 5, data: 2 ** 32 - 1, skipTargetCompletion: true }),
   ],
 ];
 

@@ -28,8 +28,11 @@ import {
   pollRemove,
   pollUpdate,
   provideBuffers,
-  type Ring,
+  Ring,
   type RingEvent,
+  type RingHandle,
+  type RingPeer,
+  RingWorker,
   raw,
   recv,
   removeBuffers,
@@ -86,11 +89,23 @@ timeout(1, { clock: 'tai' });
 timeoutUpdate(timeout(1), 1, { clock: 'realtime' });
 
 expectTypeOf(ring.exec(msgRing(ring, { data: 1 }))).toEqualTypeOf<Promise<void>>();
-expectTypeOf(ring.exec(msgRingFile(5, file, { slot: true }))).toEqualTypeOf<Promise<number>>();
+expectTypeOf(ring.exec(msgRingFile(ring.handle, file, { slot: true }))).toEqualTypeOf<Promise<number>>();
 // @ts-expect-error: only for files (io_msg_ring_data in io_uring/msg_ring.c)
 msgRing(ring, { skipTargetCompletion: true });
+// @ts-expect-error: the number of a descriptor may be any file's by the time of the message
+msgRing(5);
 // @ts-expect-error: files are registered ones
 msgRingFile(ring, 5);
+expectTypeOf(ring.exec(msgRing({ ringToken: 1 }))).toEqualTypeOf<Promise<void>>();
+expectTypeOf(ring.handle).toEqualTypeOf<RingHandle>();
+expectTypeOf(new Ring({ attachTo: ring.handle }).setupFlags).toEqualTypeOf<readonly string[]>();
+const worker = await RingWorker.spawn(ring, 'file', { ring: { entries: 8 }, workerData: 1 });
+expectTypeOf(ring.exec(msgRing(worker.ring))).toEqualTypeOf<Promise<void>>();
+expectTypeOf(worker.stop({ timeoutMs: 1 })).toEqualTypeOf<Promise<number>>();
+expectTypeOf(worker.join()).toEqualTypeOf<Promise<number>>();
+expectTypeOf(RingWorker.current({ onStop: async () => {} }).parent).toEqualTypeOf<RingPeer>();
+// @ts-expect-error: workers are attached to their parent
+RingWorker.spawn(ring, 'file', { ring: { attachTo: ring } });
 expectTypeOf(ring.receive((event) => expectTypeOf(event).toEqualTypeOf<RingEvent>())).toEqualTypeOf<
   () => void
 >();

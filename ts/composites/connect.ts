@@ -10,9 +10,10 @@ import {
   type SocketAddressLike,
   withAddress,
 } from '../address.ts';
+import type { SingleOperation } from '../chain.ts';
 import { invalidType, invalidValue, systemError, UringError } from '../errors.ts';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
-import type { AnyOperation, Fd } from '../operation.ts';
+import type { Fd } from '../operation.ts';
 import { bind, connect } from '../ops/socket.ts';
 import type { Ring } from '../ring.ts';
 import type { Limits } from '../runtime/together.ts';
@@ -66,7 +67,7 @@ export interface ConnectPlan extends Limits {
   readonly attemptTimeoutMs: number | undefined;
   readonly local: { readonly address: string | undefined; readonly port: number } | undefined;
   /** Options of the socket, before it is bound. */
-  settings(fd: Fd): AnyOperation[];
+  settings(fd: Fd): SingleOperation[];
 }
 
 /** Checks what both kinds have in common. */
@@ -172,7 +173,7 @@ async function attempt(
 ): Promise<Opened<IpSocketAddress>> {
   const { type, isDirect, local, attemptTimeoutMs } = plan;
   const address = decodeAddress(at.bytes, at.bytes.byteLength) as IpSocketAddress;
-  const operations = (fd: Fd): AnyOperation[] => [
+  const operations = (fd: Fd): SingleOperation[] => [
     ...plan.settings(fd),
     ...(local === undefined ? [] : [bind(fd, localOf(local, at))]),
     connect(fd, address),

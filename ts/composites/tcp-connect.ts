@@ -1,6 +1,7 @@
 import { getDefaultAutoSelectFamily, getDefaultAutoSelectFamilyAttemptTimeout } from 'node:net';
 import type { IpSocketAddress } from '../address.ts';
-import type { AnyOperation, Fd } from '../operation.ts';
+import type { SingleOperation } from '../chain.ts';
+import type { Fd } from '../operation.ts';
 import { setsockopt } from '../ops/socket-options.ts';
 import type { Ring } from '../ring.ts';
 import { checkBoolean, checkMilliseconds, checkOptions, isSet } from '../validate.ts';
@@ -92,10 +93,10 @@ export async function tcpConnect(
   });
 }
 
-function ownSettings(fd: Fd, options: TcpConnectOptions): AnyOperation[] {
+function ownSettings(fd: Fd, options: TcpConnectOptions): SingleOperation[] {
   const { keepAliveInitialDelayMs = 0 } = options;
   checkMilliseconds('options.keepAliveInitialDelayMs', keepAliveInitialDelayMs);
-  const operations: AnyOperation[] = [];
+  const operations: SingleOperation[] = [];
   if (isSet('options.noDelay', options.noDelay)) operations.push(setsockopt(fd, 'TCP_NODELAY', true));
   if (!isSet('options.keepAlive', options.keepAlive)) return operations;
   operations.push(setsockopt(fd, 'SO_KEEPALIVE', true));

@@ -1,8 +1,9 @@
 import { isIP } from 'node:net';
 import { checkAddress, type IpSocketAddress, type SocketAddressLike } from '../address.ts';
+import type { SingleOperation } from '../chain.ts';
 import { invalidType, invalidValue, type UringError } from '../errors.ts';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
-import type { AnyOperation, Fd } from '../operation.ts';
+import type { Fd } from '../operation.ts';
 import { bind, listen } from '../ops/socket.ts';
 import { setsockopt } from '../ops/socket-options.ts';
 import type { Ring } from '../ring.ts';
@@ -113,7 +114,7 @@ function stepsTo(
   if (isIpv6Only && family === 4)
     throw invalidValue('options.ipv6Only', `is for IPv6, and ${address} is IPv4`);
   const isShared = isSet('options.reusePort', options.reusePort);
-  const operations = (fd: Fd): AnyOperation[] => [
+  const operations = (fd: Fd): SingleOperation[] => [
     ...settings(fd, options.socketOptions),
     setsockopt(fd, 'SO_REUSEADDR', true),
     ...(isShared ? [setsockopt(fd, 'SO_REUSEPORT', true)] : []),

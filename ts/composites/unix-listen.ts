@@ -1,7 +1,8 @@
 import { unlinkSync } from 'node:fs';
 import { checkAddress, type UnixSocketAddress } from '../address.ts';
+import type { SingleOperation } from '../chain.ts';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
-import type { AnyOperation, Fd } from '../operation.ts';
+import type { Fd } from '../operation.ts';
 import { unlinkat } from '../ops/names.ts';
 import { bind, listen } from '../ops/socket.ts';
 import type { Ring } from '../ring.ts';
@@ -78,8 +79,8 @@ export async function unixListen(
   checkAddress('target', address);
   const type = checkName('options.type', options.type ?? 'stream', TYPES);
   const isDirect = checkDirect(options);
-  const before = (fd: Fd): AnyOperation[] => settings(fd, options.socketOptions);
-  const operations = (fd: Fd): AnyOperation[] => [
+  const before = (fd: Fd): SingleOperation[] => settings(fd, options.socketOptions);
+  const operations = (fd: Fd): SingleOperation[] => [
     ...before(fd),
     bind(fd, address),
     listen(fd, options.backlog),

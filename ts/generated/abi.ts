@@ -35,6 +35,8 @@ export const Reject = {
   needsLargeEntry: 14,
   registered: 15,
   afterDrain: 16,
+  staleRing: 17,
+  credentialsChanged: 18,
 } as const;
 
 /** Setup flags of a ring (`IORING_SETUP_*`). */
@@ -75,5 +77,6 @@ export const EXTRA_LOW_MASK = 0xffff;
 export const EXTRA_IS_EVENT = 536870912;
 export const EXTRA_IS_FILE_EVENT = 134217728;
 export const EXTRA_IS_TAG_EVENT = 67108864;
+export const EXTRA_IS_PARCEL_EVENT = 33554432;
 /** Where an event's number has its upper 21 bits. */
 export const EXTRA_NUMBER_MASK = 0x1fffff;

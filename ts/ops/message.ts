@@ -1,11 +1,12 @@
 // Messages and files for other rings.
 import { invalidType } from '../errors.ts';
-import { FixedFile, SLOTS_MAX } from '../files.ts';
+import { type FixedFile, SLOTS_MAX } from '../files.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
-import { type Fd, Operation, type OperationOptions, type Payload } from '../operation.ts';
-import { Ring } from '../ring.ts';
-import { checkBits32, checkInteger, checkOptions, isSet, UINT32_MAX } from '../validate.ts';
+import { Operation, type OperationOptions, type Payload } from '../operation.ts';
+import type { Ring } from '../ring.ts';
+import { type RingHandle, tokenOf } from '../ring-handle.ts';
+import { checkBits32, checkInteger, isSet, UINT32_MAX } from '../validate.ts';
 import { FILE_INDEX_ALLOC } from './direct.ts';
 import { nothing } from './results.ts';
 
@@ -15,20 +16,39 @@ const SEND_FD = 1;
 const CQE_SKIP = 1 << 0;
 const FLAGS_PASS = 1 << 1;
 
-/**
- * The ring that a message is for: a `Ring` of this thread, or its descriptor (`ring.fd`) in this thread or another.
- * Only rings of this package know what to do with it.
- */
-export type MessageTarget = Ring | Fd;
+/** In the upper half of `off`: the number is a parcel's (fields.rs). */
+const IS_PARCEL = 0x8000_0000 | 0;
+const TWO_32 = 4_294_967_296;
 
-function message<T>(target: MessageTarget, options: OperationOptions | undefined): Operation<T> {
-  checkOptions('options', options);
-  const operation = new Operation<T>(Op.msgRing, options);
-  if (target instanceof Ring) return operation.on('target', target.fd);
-  if (typeof target !== 'number' && !(target instanceof FixedFile)) {
-    throw invalidType('target', 'a Ring, its descriptor or a FixedFile', target);
+/**
+ * The ring that a message is for: a `Ring` of this thread, or the handle (`ring.handle`) of one in this thread or another.
+ * The number of a descriptor is not taken: by the time of the message it may be another file's, or a ring's that would take
+ * the message for something else.
+ */
+export type MessageTarget = Ring | RingHandle;
+
+/** What Rust finds the other ring by, and the registered file that goes there, if one does. */
+class ToRing implements Payload {
+  readonly sizeBytes = 0;
+  readonly usesLastWords = true;
+  readonly #token: number;
+  readonly #file: FixedFile | undefined;
+  readonly #isParcel: boolean;
+
+  constructor(target: MessageTarget, file?: FixedFile, isParcel = false) {
+    this.#token = tokenOf('target', target);
+    this.#file = file;
+    this.#isParcel = isParcel;
   }
-  return operation.on('target', target);
+
+  write(_block: StagedBlock, record: Int32Array, base: number): void {
+    record[base + 14] = this.#token;
+    record[base + 15] = this.#token / TWO_32;
+    if (this.#isParcel) record[base + 3] = (record[base + 3] as number) | IS_PARCEL;
+    if (this.#file === undefined) return;
+    record[base + 4] = SEND_FD;
+    record[base + 12] = this.#file.handle;
+  }
 }
 
 /** What {@link msgRing} sends. */
@@ -45,10 +65,9 @@ export interface MsgRingOptions extends OperationOptions {
  * Sends a message to another ring, where `ring.receive` takes it, or whoever reads completions by hand as
  * `completion.event`. The ring may be another thread's: its loop wakes.
  *
- * Results in nothing, when the message is in the other ring's completion queue. Errors: `EBADFD` for a target that is no
- * ring or not enabled yet, `EOVERFLOW` when the kernel has no memory to keep what the other ring's queue has no
- * room for, `EBADF`. Since Linux 5.18
- * (`completionFlags` 6.3).
+ * Results in nothing, when the message is in the other ring's completion queue. Errors: `ERR_URING_STALE_HANDLE` for a ring
+ * that is closed, `EBADFD` for one that is not enabled yet, `EOVERFLOW` when the kernel has no memory to keep what the other
+ * ring's queue has no room for. Since Linux 5.18 (`completionFlags` 6.3).
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_msg_ring.3.html io_uring_prep_msg_ring(3)}
  * @example
@@ -68,7 +87,8 @@ export interface MsgRingOptions extends OperationOptions {
  * ```
  */
 export function msgRing(target: MessageTarget, options?: MsgRingOptions): Operation<void> {
-  const operation = message<void>(target, options);
+  const operation = new Operation<void>(Op.msgRing, options);
+  operation.arguments(new ToRing(target));
   operation.offset = checkInteger('options.data', options?.data ?? 0, 0, Number.MAX_SAFE_INTEGER);
   operation.length = checkInteger('options.res', options?.res ?? 0, -0x8000_0000, 0x7fff_ffff);
   if (options?.completionFlags !== undefined) {
@@ -77,21 +97,6 @@ export function msgRing(target: MessageTarget, options?: MsgRingOptions): Operat
   }
   operation.decode = nothing;
   return operation;
-}
-
-class FileMessage implements Payload {
-  readonly sizeBytes = 0;
-  readonly usesLastWords = true;
-  readonly #file: FixedFile;
-
-  constructor(file: FixedFile) {
-    this.#file = file;
-  }
-
-  write(_block: StagedBlock, record: Int32Array, base: number): void {
-    record[base + 4] = SEND_FD;
-    record[base + 12] = this.#file.handle;
-  }
 }
 
 /** Where {@link msgRingFile} puts the file, and what it says of it. */
@@ -110,7 +115,8 @@ export interface MsgRingFileOptions extends OperationOptions {
  * An event that nobody takes leaves the slot taken. A file that stands in the slot is replaced.
  *
  * Results in the slot, when the kernel chose it, else in 0. Errors: `EINVAL` for the same ring, `ENXIO` when the other
- * ring has no table, `ENFILE` when it has no free slot (or no table to choose one from), `EBADFD` and `EOVERFLOW` as for `msgRing`. Since Linux 6.0.
+ * ring has no table, `ENFILE` when it has no free slot (or no table to choose one from), `EOWNERDEAD` when the other ring's
+ * thread has ended, `ERR_URING_STALE_HANDLE`, `EBADFD` and `EOVERFLOW` as for `msgRing`. Since Linux 6.0.
  *
  * @see {@link https://man7.org/linux/man-pages/man3/io_uring_prep_msg_ring_fd.3.html io_uring_prep_msg_ring_fd(3)}
  * @example
@@ -134,8 +140,8 @@ export function msgRingFile(
   file: FixedFile,
   options?: MsgRingFileOptions,
 ): Operation<number> {
-  const operation = message<number>(target, options);
-  operation.arguments(new FileMessage(operation.own('file', file)));
+  const operation = new Operation<number>(Op.msgRing, options);
+  operation.arguments(new ToRing(target, operation.own('file', file)));
   operation.offset = checkInteger('options.data', options?.data ?? 0, 0, UINT32_MAX);
   const slot = options?.slot ?? true;
   if (slot !== true && typeof slot !== 'number') throw invalidType('options.slot', 'a number or true', slot);
@@ -144,5 +150,17 @@ export function msgRingFile(
   if (isSet('options.skipTargetCompletion', options?.skipTargetCompletion)) {
     operation.opFlags = CQE_SKIP;
   }
+  return operation;
+}
+
+/**
+ * @internal Says that a message stands in the port with this number, at the ring that has its other end: `RingPeer`.
+ */
+export function parcel(target: MessageTarget, key: number, sequence: number): Operation<void> {
+  const operation = new Operation<void>(Op.msgRing, undefined);
+  operation.arguments(new ToRing(target, undefined, true));
+  operation.offset = key;
+  operation.length = sequence;
+  operation.decode = nothing;
   return operation;
 }

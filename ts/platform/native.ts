@@ -1,6 +1,9 @@
 import { createRequire } from 'node:module';
 import { UringError } from '../errors.ts';
+
 import type { Clock } from '../runtime/clock.ts';
+
+import { watchCredentials } from './credentials.ts';
 
 /** The calls of `crates/binding/src/hot.rs`: numbers in, a count or a negative errno out. */
 export interface HotFunctions {
@@ -141,6 +144,7 @@ export interface NativeRing extends NativeRegistrar, NativeSubmission, NativeSha
   /** What shall keep the process alive was changed in the shared block. */
   refresh(): void;
   closeNow(): void;
+  token(): number;
   enable(): number;
   resize(sqEntries: number, cqEntries: number): number;
   registerRingFd(): number;
@@ -177,6 +181,7 @@ export interface OpenOptions {
   cqEntries: number;
   sqpollIdleMs?: number;
   sqpollCpu?: number;
+  /** Token of a ring. */
   attachTo?: number;
   coop: boolean;
   required: number;
@@ -187,10 +192,11 @@ export interface OpenOptions {
 
 export interface Native {
   probe(): number[];
-  sendMessage(fd: number, res: number, data: number): number;
+  sendMessage(token: number, res: number, data: number): number;
   /** The bytes of a socket's own address or its peer's, or a negative errno. */
   socketAddress(fd: number, peer: boolean): Uint8Array | number;
   open(options: OpenOptions): NativeRing | number;
+  credentialsMayHaveChanged(): void;
   unknownSetupFlags(asked: number): number;
   openSplit(entries: number, cqEntries: number): NativeSubmissionHalf | number;
   openCompletionHalf(token: number): NativeCompletionHalf | number;
@@ -226,6 +232,7 @@ export function native(): Native {
   for (const candidate of [`../uring.${tuple}.node`, `uring-${tuple}`]) {
     try {
       loaded = require(candidate) as Native;
+      watchCredentials(loaded);
       return loaded;
     } catch (cause) {
       causes.push(cause);

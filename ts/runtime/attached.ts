@@ -9,6 +9,7 @@ import type { Engine } from './engine.ts';
 import { call, type Handler, isUsers } from './handler.ts';
 import { Link, type Pending } from './link.ts';
 import { Waiting } from './waiting.ts';
+import { longTurns } from './watch.ts';
 
 /** Operations that may wait for room at a time, where the ring's options do not say; one more is an error. */
 export const WAITING_MAX: number = 1 << 16;
@@ -80,7 +81,7 @@ export class Attached {
     if (mustWait || !this.#prep(operation, handler, userData)) {
       const link = new Link(operation, handler, userData, msg);
       if (urgent) this.#waiting.unshift([link]);
-      else this.#waiting.push([link], this.#waitingMax);
+      else this.#push([link]);
       this.#announce();
     } else if (msg !== 0) {
       engine.latest.msg = msg;
@@ -98,11 +99,16 @@ export class Attached {
     const mustWait = (this.waiting > 0 && !urgent) || this.#isAtLimit(links) || engine.hasOpenChain;
     let pending: Pending | undefined;
     if (mustWait || !this.#prepTogether(links)) {
-      pending = urgent ? this.#waiting.unshift(links) : this.#waiting.push(links, this.#waitingMax);
+      pending = urgent ? this.#waiting.unshift(links) : this.#push(links);
       this.#announce();
     }
     this.wake();
     return pending;
+  }
+
+  #push(links: readonly Link[]): Pending {
+    this.#engine.watch.full(links.length, this.waiting, this.#waitingMax);
+    return this.#waiting.push(links, this.#waitingMax);
   }
 
   /** Links of the largest group that waits to be prepared together. */
@@ -222,6 +228,7 @@ export class Attached {
   /** Delivers what can be read, and starts what waits; `fatal` is an errno if the ring can no longer be entered. */
   deliver(fatal: number): void {
     if (fatal !== 0) this.#breakDown(fatal);
+    if (longTurns.hasSubscribers) this.#engine.watch.turn();
     try {
       this.#callLate();
       this.#engine.deliver();

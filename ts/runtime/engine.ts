@@ -1,5 +1,5 @@
 import { Completion } from '../completion.ts';
-import { detached, outOfRange, systemError, type UringError } from '../errors.ts';
+import { detached, systemError, type UringError } from '../errors.ts';
 import { CqeFlags, SqeFlags } from '../flags.ts';
 import {
   EXTRA_IS_EVENT,
@@ -15,12 +15,13 @@ import { arenaIn } from '../memory/arena.ts';
 import { NO_BLOCK, type StagedBlock, Staging } from '../memory/staging.ts';
 import { type AnyOperation, foreignRing, type Payload } from '../operation.ts';
 import type { Layout, NativeRing, NativeSubmission } from '../platform/native.ts';
-import { means } from './cancel.ts';
 import { eventOf } from './events.ts';
 import { call, type Handler } from './handler.ts';
 import type { Link } from './link.ts';
-import { notRegistered, rejected, unsupported } from './rejects.ts';
+import { badOffset, notRegistered, rejected, unsupported } from './rejects.ts';
 import { type Slot, Slots } from './slots.ts';
+import { Targets } from './targets.ts';
+import { slowOperations, Watch } from './watch.ts';
 
 /** Where a record's first word says that the next one is linked to it. */
 const LINKS = (SqeFlags.LINK | SqeFlags.HARDLINK) << 8;
@@ -39,6 +40,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   /** Completions of operations that were prepared by hand, found while delivering to callbacks. */
   readonly unread: Completion[] = [];
   readonly #ring: unknown;
+  readonly watch: Watch;
   #words!: Int32Array;
   #records!: Int32Array;
   #completions!: Int32Array;
@@ -52,8 +54,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   readonly #completion = new Completion();
   /** True while the reused completion is in a callback's hands. */
   #completionBusy = false;
-  /** Operations in flight whose user data changes when the request in this slot succeeds; rare, so no field of slots. */
-  readonly #renamed = new Map<Slot, { readonly target: Slot; readonly sequence: number }>();
+  readonly #targets = new Targets(this.slots);
   /** Some record has something in its last four words. */
   #lastWordsUsed = false;
   /** Its ring takes nothing more. A plain field, because every operation looks at it. */
@@ -62,6 +63,8 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   cutsChains = false;
   /** Takes what belongs to no operation; without one it is read by hand. */
   onEvent: ((completion: Completion) => void) | undefined = undefined;
+  /** Somebody has the ring's handle, so messages may come whatever is in flight. */
+  isKnown = false;
   #entries = 0;
   #completionMask = 0;
   /** Power of two: a shift is cheaper than a product of unknown numbers. */
@@ -69,6 +72,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
 
   constructor(ring: unknown, native: N, layout: Layout) {
     this.#ring = ring;
+    this.watch = new Watch(ring, this);
     this.native = native;
     this.layout = layout;
     this.hot = native.hot() as ReturnType<N['hot']>;
@@ -151,6 +155,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     slot.handler = handler;
     slot.userData = userData;
     words[Word.sqTail] = (tail + 1) | 0;
+    if (slowOperations.hasSubscribers) this.watch.started(slot, operation);
     return true;
   }
 
@@ -219,7 +224,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     } else if (operation.payload !== undefined) {
       this.#writePayload(operation.payload, slot, base);
     }
-    if (operation.target !== undefined) this.#writeTarget(operation, slot, base);
+    if (operation.target !== undefined) this.#targets.write(operation, slot, this.#records, base);
   }
 
   #writePayload(payload: Payload, slot: Slot, base: number): void {
@@ -235,29 +240,6 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     payload.write(block, this.#records, base, this.#ring);
   }
 
-  #writeTarget(request: AnyOperation, slot: Slot, base: number): void {
-    const { target: wanted } = request;
-    const target =
-      wanted !== undefined && 'slot' in wanted
-        ? stillIn(wanted.slot, wanted.sequence)
-        : this.slots.find((slot) => means(request, slot));
-    if (target?.operation !== undefined) request.traits?.checkTarget?.(target.operation);
-    // -1 is an index that no operation has: the kernel then answers ENOENT.
-    this.#records[base + 4] = target?.index ?? -1;
-    this.#records[base + 5] = target?.sequence ?? 0;
-    if (request.newUserData !== undefined && target !== undefined)
-      this.#renamed.set(slot, { target, sequence: target.sequence });
-  }
-
-  /** A request that gives its target other user data is over. */
-  #rename(slot: Slot, request: AnyOperation, succeeded: boolean): void {
-    const renamed = this.#renamed.get(slot);
-    this.#renamed.delete(slot);
-    if (renamed === undefined || !succeeded) return;
-    const { target, sequence } = renamed;
-    if (target.sequence === sequence && target.operation !== undefined) target.userData = request.newUserData;
-  }
-
   /** Takes the last `count` records back; nothing of them has reached Rust. */
   unprep(count: number): void {
     for (let taken = 0; taken < count; taken += 1) {
@@ -265,7 +247,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
       const base = (tail & (this.#entries - 1)) * RECORD_WORDS;
       const slot = this.slots.all[this.#records[base + 8] as number] as Slot;
       this.setWord(Word.sqTail, tail);
-      this.#renamed.delete(slot);
+      this.#targets.forget(slot);
       this.#unstage(slot);
       this.#free(slot);
     }
@@ -285,6 +267,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
 
   #free(slot: Slot): void {
     if (slot.isUnref) this.setUnref(slot, false);
+    if (this.watch.isTiming) this.watch.forget(slot);
     this.slots.give(slot);
   }
 
@@ -357,6 +340,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
       this.#decode(completion, operation, slot, extra);
     }
     if ((flags & CqeFlags.MORE) === 0) {
+      if (this.watch.isTiming) this.watch.ended(slot, operation, completion.res);
       if (slot.staged !== undefined) this.#unstage(slot);
       this.#free(slot);
     }
@@ -380,6 +364,8 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     completion.flags = records[at + 2] as number;
     completion.event = eventOf(this.#ring, records[at] as number, completion, extra);
     this.#words[Word.cqHead] = (head + 1) | 0;
+    if (completion.event === undefined) return undefined;
+    this.watch.events += 1;
     if (this.onEvent === undefined) return completion;
     this.onEvent(completion);
     return undefined;
@@ -410,7 +396,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     const { flags } = completion;
     completion.result = undefined;
     completion.error = null;
-    if (operation.newUserData !== undefined) this.#rename(slot, operation, completion.res >= 0);
+    if (operation.newUserData !== undefined) this.#targets.rename(slot, operation, completion.res >= 0);
     let notification: number | undefined;
     if (operation.notifies && (flags & CqeFlags.NOTIF) !== 0) {
       // Read by hand, the result has been seen with the first completion.
@@ -485,11 +471,6 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   }
 }
 
-/** The slot, if it is in use for the same operation as then. */
-function stillIn(slot: Slot, sequence: number): Slot | undefined {
-  return slot.sequence === sequence && slot.operation !== undefined ? slot : undefined;
-}
-
 function copyOut(memory: Uint8Array, staged: Uint8Array, bytes: number): void {
   // The buffer may have been detached or shrunk meanwhile: principle 1 is that this hurts nobody.
   if (memory.length < bytes) throw detached(bytes);
@@ -502,10 +483,6 @@ function failure(operation: AnyOperation, res: number): UringError {
   if (error.code === 'EINVAL' && operation.newer !== undefined)
     error.message = `${error.message}; ${operation.newer.join(', ')}`;
   return operation.traits?.explain?.(error) ?? error;
-}
-
-function badOffset(offset: unknown): RangeError {
-  return outOfRange('operation.offset', 'an integer from -1 to 2 ** 53 - 1', offset);
 }
 
 function needsRegistered({ opcode }: AnyOperation): boolean {

@@ -4,6 +4,7 @@ import { CqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import type { AnyOperation, Operation } from '../operation.ts';
 import { asyncCancel } from '../ops/cancel.ts';
+import type { ProvidedBuffers } from '../provided-buffers.ts';
 import type { Settler } from './handler.ts';
 import { forgetAborted, whenAborted } from './signals.ts';
 
@@ -22,6 +23,8 @@ export interface StreamOwner {
   setRef(isRef: boolean, operation: AnyOperation): void;
   /** It works on a datagram socket that is named by its descriptor. */
   isDatagram(operation: AnyOperation): boolean;
+  /** All buffers are out. */
+  starved(buffers: ProvidedBuffers, operation: AnyOperation): void;
   /** Gives up a result that nobody took. */
   discard(operation: AnyOperation, result: unknown): unknown;
 }
@@ -69,6 +72,13 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     this.#operation = operation;
     this.#signal = signal;
     if (operation.traits?.countsBytes === true) this.#left = operation.fileIndex;
+  }
+
+  /** @internal For whoever looks at it in a debugger. */
+  get description(): { operation: AnyOperation; state: string; results: number } {
+    const ended = this.#finished ? 'ended' : 'not started, or paused';
+    const state = this.#parked ? 'waits for a buffer' : this.#armed ? 'runs' : ended;
+    return { operation: this.#operation, state, results: this.#results.length };
   }
 
   [Symbol.asyncIterator](): this {
@@ -297,5 +307,6 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     }
     this.#parked = true;
     buffers.whenReleased(this.#wake);
+    this.#owner.starved(buffers, this.#operation);
   }
 }

@@ -1,4 +1,4 @@
-import { invalidValue, systemError, UringError } from '../errors.ts';
+import { invalidValue, outOfRange, systemError, UringError } from '../errors.ts';
 import { EXTRA_LOW_MASK, Reject } from '../generated/abi.ts';
 import { opInfo } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
@@ -22,6 +22,10 @@ export function rejected(operation: AnyOperation, res: number, extra: number): U
       return systemError(res, name, operation.path, operation.dest);
     case Reject.unsupportedOperation:
       return unsupported(operation);
+    case Reject.staleRing:
+      return staleRing(name);
+    case Reject.credentialsChanged:
+      return credentialsChanged(name);
     case Reject.staleFile:
       return refusal(
         'ERR_URING_STALE_HANDLE',
@@ -115,4 +119,19 @@ export function chainsAreCut(): UringError {
   const message =
     'the ring shares the thread that polls its queue with others, which cuts chains apart: give chains and deadlines a ring with a thread of its own';
   return new UringError('ERR_URING_SHARED_SQPOLL', message);
+}
+
+/** The error of a message to a ring that is not there. */
+export function staleRing(name: string): UringError {
+  return refusal('ERR_URING_STALE_HANDLE', name, 'the other ring is closed, or belongs to another process');
+}
+
+function credentialsChanged(name: string): UringError {
+  const message =
+    'the process has other credentials than when the ring was opened (setuid, setgid and the like): open a new ring';
+  return refusal('ERR_URING_CREDENTIALS_CHANGED', name, message);
+}
+
+export function badOffset(offset: unknown): RangeError {
+  return outOfRange('operation.offset', 'an integer from -1 to 2 ** 53 - 1', offset);
 }

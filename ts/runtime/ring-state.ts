@@ -1,17 +1,22 @@
 import { constants } from 'node:os';
 import { systemError, UringError } from '../errors.ts';
 import type { Layout, NativeRing } from '../platform/native.ts';
+import type { RingHandle } from '../ring-handle.ts';
 import { checkSizes, tableFull } from '../ring-options.ts';
 import { checkOptions } from '../validate.ts';
 import type { Engine } from './engine.ts';
 import { closedError } from './rejects.ts';
 
-const { EBUSY, EINVAL } = constants.errno;
+const { EBADF, EBUSY, EINVAL } = constants.errno;
+
+const NO_OTHER_NAME =
+  'the ring has no name but its place in the table of this thread: it was opened with registeredFdOnly';
 
 /** A ring as a whole: whether it runs, what it is called, how large it is. */
 export class RingState {
   readonly #native: NativeRing;
   readonly #engine: Engine;
+  #handle: RingHandle | undefined;
   /** It was opened disabled, and has not been enabled. */
   isDisabled: boolean;
 
@@ -19,6 +24,16 @@ export class RingState {
     this.#native = native;
     this.#engine = engine;
     this.isDisabled = engine.layout.setupFlags.includes('R_DISABLED');
+  }
+
+  get handle(): RingHandle {
+    if (this.#handle !== undefined) return this.#handle;
+    const ringToken = this.#native.token();
+    if (ringToken === -EBADF) throw new UringError('ERR_URING_NO_DESCRIPTOR', NO_OTHER_NAME);
+    check(ringToken);
+    this.#handle = Object.freeze({ ringToken });
+    this.#engine.isKnown = true;
+    return this.#handle;
   }
 
   enable(): void {
@@ -38,8 +53,7 @@ export class RingState {
 
   unregisterRingFd(): void {
     if (this.#engine.layout.fd < 0) {
-      const message = 'the ring has no other name than this one: it was opened with registeredFdOnly';
-      throw new UringError('ERR_URING_NO_DESCRIPTOR', message);
+      throw new UringError('ERR_URING_NO_DESCRIPTOR', NO_OTHER_NAME);
     }
     check(this.#native.unregisterRingFd());
   }

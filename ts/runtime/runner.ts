@@ -54,6 +54,7 @@ export class Runner {
       setRef: (isRef, operation) => parts.keepAlive.set(isRef, operation),
       discard: (operation, result) => this.discard(operation, result),
       isDatagram: (operation) => isDatagram(parts.native, operation),
+      starved: (buffers, operation) => parts.engine.watch.starved(buffers, operation),
     };
   }
 

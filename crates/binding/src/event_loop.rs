@@ -21,6 +21,15 @@ use uring_core::shared::Word;
 const ROUNDS_MAX: u32 = 64;
 const COMPLETIONS_MAX: u32 = 1024;
 
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    /// Times that the eventfd woke the loop.
+    wakes: u64,
+    /// Pumps that delivered something, and those that ended with more to deliver.
+    turns: u64,
+    full_turns: u64,
+}
+
 struct Callbacks {
     deliver: sys::napi_ref,
     closed: sys::napi_ref,
@@ -48,6 +57,7 @@ pub struct EventLoop {
     pumping: Cell<bool>,
     /// The loop was told not to wait; only a pump ends that.
     hurrying: Cell<bool>,
+    counts: Cell<Counts>,
     /// Handles that libuv has not closed yet; 0 while they are open.
     closing: Cell<u32>,
 }
@@ -126,6 +136,7 @@ impl EventLoop {
             referenced: Cell::new(false),
             pumping: Cell::new(false),
             hurrying: Cell::new(false),
+            counts: Cell::default(),
             closing: Cell::new(0),
         });
         Ok(())
@@ -217,6 +228,11 @@ impl EventLoop {
         }
         drop(deliver);
         Self::with(state, |event_loop| event_loop.pumping.set(false));
+        let is_full = rounds == ROUNDS_MAX || delivered >= COMPLETIONS_MAX;
+        Self::count(state, |counts| {
+            counts.turns += u64::from(rounds > 0);
+            counts.full_turns += u64::from(is_full);
+        });
         // What was called may have given work to a ring whose prepare handle has had its turn already.
         let again = phase == Phase::Prepare && delivered > 0 && ATTACHED.get() > 1;
         Self::settle(state, again);
@@ -267,6 +283,20 @@ impl EventLoop {
                 unsafe { (event_loop.uv.close)(handle, on_handle_closed) };
             }
         });
+    }
+
+    fn count(state: &State, act: impl FnOnce(&mut Counts)) {
+        Self::with(state, |event_loop| {
+            let mut counts = event_loop.counts.get();
+            act(&mut counts);
+            event_loop.counts.set(counts);
+        });
+    }
+
+    /// Wakes, turns in which something was delivered, and turns that ended with more to deliver.
+    pub fn counts(state: &State) -> [u64; 3] {
+        let counts = Self::with(state, |event_loop| event_loop.counts.get()).unwrap_or_default();
+        [counts.wakes, counts.turns, counts.full_turns]
     }
 
     fn with<T>(state: &State, act: impl FnOnce(&EventLoop) -> T) -> Option<T> {
@@ -480,6 +510,7 @@ unsafe extern "C" fn on_readable(handle: Handle, _status: c_int, _events: c_int)
         // SAFETY: reads the eventfd's 8 bytes into a local; it is non-blocking, and nothing to read is fine.
         unsafe { libc::read(fd, ptr::from_mut(&mut count).cast(), 8) };
     }
+    EventLoop::count(&state, |counts| counts.wakes += 1);
     EventLoop::pump(&state, Phase::Poll);
 }
 

@@ -81,13 +81,20 @@ impl NativeRing {
         value(env, hot::functions(env.raw(), &self.state))
     }
 
-    /// Counters in the order of `uring_core::ring::Stats`, then registered and unregistered arena bytes and arenas.
+    /// Counters in the order of `uring_core::ring::Stats`, then registered and unregistered arena bytes, arenas, file slots,
+    /// buffers lent, and those of the event loop.
     #[napi]
     pub fn stats(&self) -> Vec<f64> {
         let stats = self.with(|ring| {
             let stats = ring.stats();
             let (registered, unregistered) = ring.tables.arenas.sizes();
-            let counts = [stats.enters, stats.submitted, stats.completed, stats.overflows];
+            let counts = [
+                stats.enters,
+                stats.submitted,
+                stats.completed,
+                stats.overflows,
+                stats.refused,
+            ];
             let arenas = ring.tables.arenas.count() as u64;
             let slots = ring
                 .tables
@@ -96,7 +103,9 @@ impl NativeRing {
                 .map_or(0, |files| u64::from(files.in_use()));
             let all = counts
                 .into_iter()
-                .chain([registered, unregistered, arenas, slots]);
+                .chain([registered, unregistered, arenas, slots])
+                .chain([u64::from(ring.tables.groups.all_lent())])
+                .chain(EventLoop::counts(&self.state));
             Ok(all.map(|count| count as f64).collect())
         });
         stats.unwrap_or_default()
@@ -164,6 +173,12 @@ impl NativeRing {
     pub fn cancel_all(&self) -> i32 {
         status_of(self.with(Ring::cancel_everything))
     }
+}
+
+/// Credentials of the process may have changed: `process.setuid` and the like were called.
+#[napi]
+pub fn credentials_may_have_changed() {
+    uring_core::credentials::may_have_changed();
 }
 
 pub(crate) fn status_of(result: Result<(), i32>) -> i32 {

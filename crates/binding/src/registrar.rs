@@ -402,8 +402,9 @@ pub fn probe() -> Vec<f64> {
     }
 }
 
-/// Posts a completion to a ring by its descriptor, from a thread that need not have one.
+/// Posts a completion to a ring by its token, from a thread that need not have one; -ESTALE if there is no such ring.
 #[napi]
-pub fn send_message(fd: i32, res: i32, number: f64) -> i32 {
-    status_of(uring_core::register::send_message(fd, res, tag_of(number)).map_err(|error| failed(&error)))
+pub fn send_message(token: f64, res: i32, number: f64) -> i32 {
+    let sent = uring_core::register::send_message(token as u64, res, tag_of(number));
+    status_of(sent.map_err(|error| failed(&error)))
 }

@@ -4,6 +4,8 @@ use crate::state::State;
 use crate::{NativeRing, failed, status_of};
 use napi::bindgen_prelude::Env;
 use napi_derive::napi;
+use std::os::fd::{AsRawFd, OwnedFd};
+use uring_core::live;
 use uring_core::ring::Ring;
 use uring_core::setup::{self, Config, Sqpoll, TaskRun};
 use uring_core::shared::{COMPLETION_WORDS, LARGE_COMPLETION_WORDS};
@@ -15,7 +17,8 @@ pub struct OpenOptions {
     pub cq_entries: u32,
     pub sqpoll_idle_ms: Option<u32>,
     pub sqpoll_cpu: Option<u32>,
-    pub attach_to: Option<i32>,
+    /// Token of a ring (`uring_core::live`).
+    pub attach_to: Option<f64>,
     pub coop: bool,
     /// IORING_SETUP_* that are not to be dropped, and those that are not to be tried.
     pub required: u32,
@@ -25,7 +28,7 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    fn config(&self) -> Config {
+    fn config(&self, attach_to: Option<&OwnedFd>) -> Config {
         let sqpoll = self.sqpoll_idle_ms.map(|idle_ms| Sqpoll {
             idle_ms,
             cpu: self.sqpoll_cpu,
@@ -34,7 +37,7 @@ impl OpenOptions {
             entries: self.entries,
             cq_entries: self.cq_entries,
             sqpoll,
-            attach_to: self.attach_to,
+            attach_to: attach_to.map(AsRawFd::as_raw_fd),
             task_run: if self.coop { TaskRun::Coop } else { TaskRun::Defer },
             required: self.required,
             forbidden: self.forbidden,
@@ -60,15 +63,22 @@ pub struct Layout {
     pub fd: i32,
 }
 
-/// Opens a ring; answers a negative errno when the kernel refuses.
+/// Opens a ring; answers a negative errno when the kernel refuses, -ESTALE if there is no ring to attach to.
 #[napi(ts_return_type = "NativeRing | number")]
 pub fn open(env: Env, options: OpenOptions) -> napi::Result<napi::Either<NativeRing, i32>> {
-    Ok(match Ring::open(&options.config()) {
-        Ok(ring) => napi::Either::A(NativeRing {
-            state: State::new(env.raw(), ring),
-        }),
-        Err(error) => napi::Either::B(failed(&error)),
-    })
+    // Held until the ring is open.
+    let attach_to = options.attach_to.map(|token| live::find(token as u64));
+    if matches!(attach_to, Some(None)) {
+        return Ok(napi::Either::B(-libc::ESTALE));
+    }
+    Ok(
+        match Ring::open(&options.config(attach_to.flatten().as_deref())) {
+            Ok(ring) => napi::Either::A(NativeRing {
+                state: State::new(env.raw(), ring),
+            }),
+            Err(error) => napi::Either::B(failed(&error)),
+        },
+    )
 }
 
 /// Of the setup flags asked for, those that this kernel does not know.
@@ -116,6 +126,13 @@ impl NativeRing {
     #[napi]
     pub fn layout(&self) -> Option<Layout> {
         self.with(|ring| Ok(layout_of(ring))).ok()
+    }
+
+    /// By which other rings find this one; -EBADF without a descriptor.
+    #[napi]
+    pub fn token(&self) -> f64 {
+        self.with(Ring::token)
+            .map_or_else(f64::from, |token| token as f64)
     }
 
     /// Starts a ring that was opened disabled.

@@ -8,7 +8,8 @@ use crate::ops::{FileIndex, GroupEffect, OpSpec, ResultKind, Wide};
 use crate::reject::Reject;
 use crate::relocate::{FILE_INDEX_ALLOC, Tables, Words};
 use crate::shared::{
-    CompletionRecord, EXTRA_IS_EVENT, EXTRA_IS_FD, EXTRA_IS_FILE_EVENT, EXTRA_IS_PIPE, EXTRA_IS_TAG_EVENT,
+    CompletionRecord, EXTRA_IS_EVENT, EXTRA_IS_FD, EXTRA_IS_FILE_EVENT, EXTRA_IS_PARCEL_EVENT, EXTRA_IS_PIPE,
+    EXTRA_IS_TAG_EVENT,
 };
 
 /// IORING_CQE_F_BUFFER and IORING_CQE_F_MORE, IORING_CQE_BUFFER_SHIFT.
@@ -198,6 +199,7 @@ impl Tables {
     fn event(&mut self, user_data: u64, res: i32, flags: u32) -> Option<CompletionRecord> {
         let (number, res, extra) = match Event::of(user_data)? {
             Event::Message(number) => (number, res, EXTRA_IS_EVENT),
+            Event::Parcel(number) => (number, res, EXTRA_IS_EVENT | EXTRA_IS_PARCEL_EVENT),
             Event::Tag(number) => (number, res, EXTRA_IS_EVENT | EXTRA_IS_TAG_EVENT),
             Event::FileMessage(number, slot) => {
                 let slot = slot.or_else(|| u32::try_from(res).ok())?;
@@ -243,7 +245,7 @@ impl Lists {
         match &self.list {
             List::Message(message) => message.answer(),
             List::Private(memory) => memory.answer(),
-            List::Iovecs(_) | List::Futexes(_) | List::Descriptors(_) => {}
+            List::Iovecs(_) | List::Futexes(_) | List::Descriptors(_) | List::Ring(_) => {}
         }
     }
 }

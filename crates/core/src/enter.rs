@@ -7,6 +7,7 @@ use std::ffi::c_void;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// When a wait ends although too few completions are there.
@@ -63,8 +64,8 @@ pub(crate) unsafe fn io_uring_enter(
 
 /// The ring's side of `io_uring_enter`.
 pub struct Entrance {
-    /// None with IORING_SETUP_REGISTERED_FD_ONLY.
-    descriptor: Option<OwnedFd>,
+    /// None with IORING_SETUP_REGISTERED_FD_ONLY. Messages on their way to this ring have a share (live.rs).
+    descriptor: Option<Arc<OwnedFd>>,
     /// This thread's table of rings has the ring there (IORING_REGISTER_RING_FDS, 5.18).
     registered: Option<u32>,
     /// Flags of every call.
@@ -76,7 +77,7 @@ pub struct Entrance {
 impl Entrance {
     pub fn new(descriptor: OwnedFd) -> Entrance {
         Entrance {
-            descriptor: Some(descriptor),
+            descriptor: Some(Arc::new(descriptor)),
             registered: None,
             flags: 0,
             wait_region: None,
@@ -96,6 +97,10 @@ impl Entrance {
     /// The descriptor, or -1 if there is none.
     pub fn fd(&self) -> RawFd {
         self.descriptor.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+    }
+
+    pub fn descriptor(&self) -> Option<&Arc<OwnedFd>> {
+        self.descriptor.as_ref()
     }
 
     pub fn registrar(&self) -> Registrar {

@@ -3,12 +3,17 @@
 use crate::arenas::Range;
 use crate::inflight::{Event, NO_ARENA};
 use crate::lists::{self, Built, Lists};
+use crate::live;
 use crate::ops::{self, Fd, FileIndex, Multishot, OpSpec, Size, Way, Wide};
 use crate::reject::Reject;
 use crate::relocate::{
-    ADDR, ADDR3, Entries, FILE_INDEX_ALLOC, OFF, SQE_BUFFER_SELECT, SQE_DRAIN, SQE_FIXED_FILE, Tables, Words,
-    wide,
+    ADDR, ADDR3, Entries, FILE_INDEX_ALLOC, OFF, SQE_BUFFER_SELECT, SQE_DRAIN, SQE_FIXED_FILE, TOKEN, Tables,
+    Words, wide,
 };
+use std::os::fd::AsRawFd;
+
+/// In a message's number: it is a parcel's.
+const PARCEL: u64 = 1 << 63;
 
 /// One of the wide fields after relocation.
 pub(crate) struct Field {
@@ -70,9 +75,9 @@ impl Tables {
         if spec.check.is_some_and(|check| !check(record)) {
             return Err(Reject::BadField);
         }
-        let fd = self.fd(spec, record, flags)?;
+        let mut fd = self.fd(spec, record, flags)?;
         let off = self.field(spec, spec.off, record, OFF, flags)?;
-        let addr = self.field(spec, spec.addr, record, ADDR, flags)?;
+        let mut addr = self.field(spec, spec.addr, record, ADDR, flags)?;
         let addr3 = self.field(spec, spec.addr3, record, ADDR3, flags)?;
         if spec.opcode == ops::MADVISE
             && ops::drops_pages(record)
@@ -80,12 +85,18 @@ impl Tables {
         {
             return Err(Reject::Registered);
         }
+        let file_index = self.file_index(spec, record)?;
+        if spec.fd == Fd::Ring {
+            let ring = live::find(wide(record, TOKEN)).ok_or(Reject::StaleRing)?;
+            fd = ring.as_raw_fd() as u32;
+            addr.lists = Some(Lists::of_ring(ring));
+        }
         Ok(Named {
             fd,
             off,
             addr,
             addr3,
-            file_index: self.file_index(spec, record)?,
+            file_index,
         })
     }
 
@@ -99,12 +110,12 @@ impl Tables {
             Fd::Slot if flags & SQE_FIXED_FILE == 0 => return Err(Reject::BadField),
             Fd::Slot => true,
             Fd::ByFlag(bit) => record[7] & bit != 0,
-            Fd::None | Fd::Descriptor | Fd::Number => false,
+            Fd::None | Fd::Descriptor | Fd::Number | Fd::Ring => false,
         };
         if is_slot {
             return self.slot(record[1]);
         }
-        if spec.fd == Fd::None && !matches!(record[1], 0 | u32::MAX) {
+        if matches!(spec.fd, Fd::None | Fd::Ring) && !matches!(record[1], 0 | u32::MAX) {
             Err(Reject::BadField)
         } else {
             Ok(record[1])
@@ -221,6 +232,8 @@ fn message_data(spec: &OpSpec, record: &Words) -> Result<u64, Reject> {
             index => Some(index.checked_sub(1).ok_or(Reject::BadField)?),
         };
         Event::FileMessage(number, slot)
+    } else if number & PARCEL != 0 {
+        Event::Parcel(number & !PARCEL)
     } else {
         Event::Message(number)
     };

@@ -11,10 +11,11 @@ const KIND_SHIFT: u32 = 56;
 const GENERATION_MASK: u32 = 0x00ff_ffff;
 const KIND_OPERATION: u64 = 1;
 const KIND_INTERNAL: u64 = 2;
-/// From another ring, or from nobody's: `Event`. The last are tags of resources (register/).
+/// From another ring, or from nobody's: `Event`. KIND_TAG are tags of resources (register/).
 const KIND_MESSAGE: u64 = 3;
 const KIND_FILE_MESSAGE: u64 = 4;
 const KIND_TAG: u64 = 5;
+const KIND_PARCEL: u64 = 6;
 const PAYLOAD_MASK: u64 = (1 << KIND_SHIFT) - 1;
 /// Numbers that JavaScript can hold exactly.
 const NUMBER_BITS: u32 = 53;
@@ -81,6 +82,8 @@ pub enum Effect {
 pub enum Event {
     /// A number from another ring.
     Message(u64),
+    /// From another ring, which has posted a message to the port with this number.
+    Parcel(u64),
     /// A number from another ring that has put a file into a slot: this one, or the one in `res`.
     FileMessage(u32, Option<u32>),
     /// The kernel has let go of the resource that was registered with this number.
@@ -96,6 +99,7 @@ impl Event {
     pub fn user_data(self) -> Option<u64> {
         let (kind, payload) = match self {
             Event::Message(number) => (KIND_MESSAGE, fitting(number, NUMBER_BITS)?),
+            Event::Parcel(number) => (KIND_PARCEL, fitting(number, NUMBER_BITS)?),
             Event::Tag(number) => (KIND_TAG, fitting(number, NUMBER_BITS)?),
             Event::FileMessage(number, slot) => {
                 let slot = slot.map_or(0, |slot| u64::from(slot) + 1);
@@ -114,6 +118,7 @@ impl Event {
         let number = payload & ((1 << NUMBER_BITS) - 1);
         match user_data >> KIND_SHIFT {
             KIND_MESSAGE => Some(Event::Message(number)),
+            KIND_PARCEL => Some(Event::Parcel(number)),
             KIND_TAG => Some(Event::Tag(number)),
             KIND_FILE_MESSAGE => Some(Event::FileMessage(
                 payload as u32,

@@ -8,6 +8,7 @@
 pub mod arenas;
 pub mod bufring;
 mod control;
+pub mod credentials;
 mod effects;
 pub mod enter;
 mod fields;
@@ -15,6 +16,7 @@ pub mod files;
 pub mod inflight;
 pub mod legacy;
 pub mod lists;
+pub mod live;
 pub mod memory;
 pub mod ops;
 pub mod probe;

@@ -8,6 +8,8 @@ use crate::files::SLOTS_MAX;
 use crate::inflight::NO_ARENA;
 use crate::ops::Way;
 use crate::reject::Reject;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// IOV_MAX, UIO_MAXIOV in the kernel.
 const IOVECS_MAX: u32 = 1024;
@@ -35,6 +37,8 @@ pub enum List {
     Futexes(Vec<FutexWait>),
     Descriptors(Descriptors),
     Private(crate::raw::PrivateMemory),
+    /// A share of the ring that a message is for, which keeps its descriptor's number.
+    Ring(Arc<OwnedFd>),
 }
 
 // SAFETY: the pointers in it are addresses of arenas, which the operation pins, and of memory that the list itself owns;
@@ -65,6 +69,15 @@ pub struct Descriptors {
     pub fds: Vec<i32>,
     /// Where JavaScript reads what became of them.
     pub answer: u64,
+}
+
+impl Lists {
+    pub(crate) fn of_ring(ring: Arc<OwnedFd>) -> Box<Lists> {
+        Box::new(Lists {
+            arenas: Vec::new(),
+            list: List::Ring(ring),
+        })
+    }
 }
 
 /// A list that was built: its address, and where JavaScript described it.

@@ -36,9 +36,13 @@ pub enum Reject {
     Registered = 15,
     /// A zero-copy send that drains, or comes after an operation that did: on 6.18 it might never start.
     AfterDrain = 16,
+    /// The ring that a message is for is closed, or never was one of this process.
+    StaleRing = 17,
+    /// The thread has other credentials than when the ring was opened.
+    CredentialsChanged = 18,
 }
 
-pub const REJECTS: [(&str, Reject); 16] = [
+pub const REJECTS: [(&str, Reject); 18] = [
     ("unknownOperation", Reject::UnknownOperation),
     ("unsupportedOperation", Reject::UnsupportedOperation),
     ("badField", Reject::BadField),
@@ -55,4 +59,6 @@ pub const REJECTS: [(&str, Reject); 16] = [
     ("needsLargeEntry", Reject::NeedsLargeEntry),
     ("registered", Reject::Registered),
     ("afterDrain", Reject::AfterDrain),
+    ("staleRing", Reject::StaleRing),
+    ("credentialsChanged", Reject::CredentialsChanged),
 ];

@@ -105,6 +105,8 @@ fn set_wide(words: &mut Words, at: usize, value: u64) {
 pub(crate) const OFF: usize = 2;
 pub(crate) const ADDR: usize = 4;
 pub(crate) const ADDR3: usize = 12;
+/// Where a message names the other ring; the kernel has zeros there.
+pub(crate) const TOKEN: usize = 14;
 
 impl Tables {
     /// Checks and relocates one record, and enters it into the in-flight table. Changes nothing when it refuses.
@@ -350,12 +352,16 @@ fn not_supported(opcode: u8) -> Reject {
 #[inline]
 fn check_bits(spec: &OpSpec, record: &Words, flags: u32) -> Result<(), Reject> {
     let ioprio = record[0] >> 16;
+    let last = if spec.fd == Fd::Ring {
+        0
+    } else {
+        record[TOKEN] | record[TOKEN + 1]
+    };
     let unused = flags & !SQE_ALLOWED
         | ioprio & !u32::from(spec.ioprio)
         | record[6] & !spec.len
         | record[7] & !spec.op_flags
-        | record[14]
-        | record[15];
+        | last;
     let takes_slot = matches!(spec.fd, Fd::File | Fd::Slot) && spec.file_index != FileIndex::Close;
     let file_flag = flags & SQE_FIXED_FILE != 0 && !takes_slot;
     let selects = flags & SQE_BUFFER_SELECT != 0;

@@ -1,7 +1,9 @@
 //! The ring: takes operation records from the shared block, gives them to the kernel, and puts completions
 //! back into the block.
 
+use crate::credentials::Credentials;
 use crate::enter::Entrance;
+use crate::live::Listed;
 use crate::ops;
 use crate::queues::{Batch, Queues, Sqe};
 use crate::relocate::{Entries, Tables};
@@ -28,6 +30,8 @@ pub struct Stats {
     pub completed: u64,
     /// Times that the kernel was found to hold completions back because its queue was full.
     pub overflows: u64,
+    /// Records that never reached the kernel.
+    pub refused: u64,
 }
 
 pub struct Ring {
@@ -54,10 +58,14 @@ pub struct Ring {
     woken_for: Option<u32>,
     /// Why the kernel refuses to be entered, once it does.
     broken: Option<i32>,
+    /// Other rings can find it, until it is closed.
+    pub(crate) listed: Option<Listed>,
+    pub(crate) credentials: Credentials,
 }
 
 impl Ring {
     pub fn open(config: &Config) -> io::Result<Ring> {
+        let credentials = Credentials::of_this_thread(config.sqpoll.is_some());
         let (entrance, queues) = setup::open(config)?;
         // Before 5.6 there is no probe, and then no operation of the table beyond the first few either.
         let supported = entrance.registrar().probe()?;
@@ -81,6 +89,8 @@ impl Ring {
             woken_for: None,
             // What a ring says that is not enabled, until it is.
             broken: disabled.then_some(libc::EBADFD),
+            listed: None,
+            credentials,
         };
         ring.tables.entries = match ring.queues.params() {
             params if params.has(uapi::SETUP_SQE128) => Entries::Large,
@@ -115,6 +125,17 @@ impl Ring {
     pub fn setup_flags(&self) -> u32 {
         let enabled = if self.disabled { 0 } else { uapi::SETUP_R_DISABLED };
         self.queues.params().flags & !enabled
+    }
+
+    /// By which other rings find it (live.rs); without a descriptor, or when it is closing, EBADF.
+    pub fn token(&mut self) -> io::Result<u64> {
+        if let Some(listed) = &self.listed {
+            return Ok(listed.token());
+        }
+        let none = || io::Error::from_raw_os_error(libc::EBADF);
+        let descriptor = self.entrance.descriptor().filter(|_| self.closing.is_none());
+        let listed = Listed::new(descriptor.ok_or_else(none)?)?;
+        Ok(self.listed.insert(listed).token())
     }
 
     /// Names the ring by its place in this thread's table of rings (5.18); see `Entrance::register`.

@@ -81,6 +81,8 @@ pub const EXTRA_IS_EVENT: u32 = 1 << 29;
 pub const EXTRA_IS_FILE_EVENT: u32 = 1 << 27;
 /// It is no message but the tag of a resource that the kernel has let go of.
 pub const EXTRA_IS_TAG_EVENT: u32 = 1 << 26;
+/// It says that a message stands in the port with this number.
+pub const EXTRA_IS_PARCEL_EVENT: u32 = 1 << 25;
 
 pub struct Shared {
     mapping: Arc<Mapping>,

@@ -26,6 +26,7 @@ impl Ring {
         }
         if self.is_closing() {
             refuse(&self.shared, &mut self.local, (0, prepared), 0, Reject::Closed);
+            self.stats.refused += u64::from(prepared);
             self.shared.take_records(prepared);
             return prepared;
         }
@@ -58,6 +59,7 @@ impl Ring {
     /// Admits records to `admitted`, as many as the queue has room for, and answers how many it dealt with. They are
     /// copied into the queue together: one by one, each copy would wait for the stores before it.
     fn admit_records(&mut self, prepared: u32) -> u32 {
+        let have_changed = self.credentials.have_changed();
         let room = self.queues.submission.room() as usize;
         let Ring {
             shared,
@@ -65,6 +67,7 @@ impl Ring {
             local,
             supported,
             admitted,
+            stats,
             ..
         } = self;
         admitted.clear();
@@ -80,7 +83,11 @@ impl Ring {
             if room - admitted.len() < length as usize {
                 break;
             }
-            let refused = if length == 1 {
+            // Requests to stop what is in flight are no new work.
+            let is_new = length > 1 || !ops::is_request_about_another(record[0] as u8);
+            let refused = if have_changed && is_new {
+                Some((0, Reject::CredentialsChanged))
+            } else if length == 1 {
                 match tables.relocate(&record, supported) {
                     Ok(relocated) => {
                         admitted.push(relocated.lanes(&record));
@@ -93,6 +100,7 @@ impl Ring {
             };
             if let Some((culprit, reject)) = refused {
                 refuse(shared, local, (taken, length), culprit, reject);
+                stats.refused += u64::from(length);
             }
             taken += length;
         }
@@ -157,10 +165,10 @@ fn refuse(
     for ahead in 0..length {
         let alone = ahead == culprit || reject == Reject::Closed;
         let reject = if alone { reject } else { Reject::ChainBroken };
-        let res = if matches!(reject, Reject::Closed | Reject::ChainBroken) {
-            -libc::ECANCELED
-        } else {
-            -libc::EINVAL
+        let res = match reject {
+            Reject::Closed | Reject::ChainBroken => -libc::ECANCELED,
+            Reject::CredentialsChanged => -libc::EPERM,
+            _ => -libc::EINVAL,
         };
         let index = shared.record(first + ahead)[8];
         let record = CompletionRecord {

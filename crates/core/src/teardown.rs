@@ -20,6 +20,7 @@ impl Ring {
     /// Refuses new work, fails what was prepared and not submitted, and asks the kernel to cancel the rest.
     pub fn begin_close(&mut self) -> io::Result<()> {
         self.closing.get_or_insert_with(Instant::now);
+        self.listed = None;
         self.stage();
         self.reap();
         self.cancel_everything()

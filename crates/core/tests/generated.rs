@@ -8,8 +8,8 @@ use uring_core::probe::{ENTER_FLAGS, SQE_FLAGS};
 use uring_core::register::opcode::REGISTRATIONS;
 use uring_core::reject::REJECTS;
 use uring_core::shared::{
-    EXTRA_IS_EVENT, EXTRA_IS_FILE_EVENT, EXTRA_IS_LOCAL, EXTRA_IS_TAG_EVENT, LARGE_COMPLETION_WORDS,
-    RECORD_WORDS, RECYCLE_CAPACITY, WORDS,
+    EXTRA_IS_EVENT, EXTRA_IS_FILE_EVENT, EXTRA_IS_LOCAL, EXTRA_IS_PARCEL_EVENT, EXTRA_IS_TAG_EVENT,
+    LARGE_COMPLETION_WORDS, RECORD_WORDS, RECYCLE_CAPACITY, WORDS,
 };
 use uring_core::split::BATCH;
 use uring_core::uapi::SETUP_FLAGS;
@@ -92,6 +92,11 @@ fn abi_module() -> String {
     writeln!(out, "export const EXTRA_IS_EVENT = {EXTRA_IS_EVENT};").unwrap();
     writeln!(out, "export const EXTRA_IS_FILE_EVENT = {EXTRA_IS_FILE_EVENT};").unwrap();
     writeln!(out, "export const EXTRA_IS_TAG_EVENT = {EXTRA_IS_TAG_EVENT};").unwrap();
+    writeln!(
+        out,
+        "export const EXTRA_IS_PARCEL_EVENT = {EXTRA_IS_PARCEL_EVENT};"
+    )
+    .unwrap();
     out.push_str(
         "/** Where an event's number has its upper 21 bits. */\nexport const EXTRA_NUMBER_MASK = 0x1fffff;\n",
     );

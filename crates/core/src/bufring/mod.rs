@@ -316,6 +316,12 @@ impl BufferGroups {
             .map(|ring| u32::from(ring.cursors.tail().wrapping_sub(head)))
     }
 
+    /// Buffers of all groups that are lent to JavaScript.
+    pub fn all_lent(&self) -> u32 {
+        let rings = self.rings.iter().flatten();
+        rings.map(|ring| ring.cursors.lent_count()).sum()
+    }
+
     /// Buffers of the group that are lent to JavaScript.
     pub fn lent_count(&mut self, group: u16) -> Option<u32> {
         self.get(group).map(|ring| ring.cursors.lent_count())

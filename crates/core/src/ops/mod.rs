@@ -28,6 +28,8 @@ pub enum Fd {
     ByFlag(u32),
     /// No file at all: a socket's domain, a process id, a number of buffers, the flags of a futex.
     Number,
+    /// Another ring: 0 or -1 here, and its token in the last two words (live.rs).
+    Ring,
 }
 
 /// What one of the three 64-bit fields `off`, `addr` and `addr3` is.
@@ -59,7 +61,8 @@ pub enum Wide {
     Target,
     /// A handle of a registered slot, in the low half.
     Slot,
-    /// 53 bits for whoever reads the completion queue of another ring; Rust makes them a user_data.
+    /// 53 bits for whoever reads the completion queue of another ring; Rust makes them a user_data. The highest bit makes
+    /// them the number of a parcel.
     Message53,
 }
 

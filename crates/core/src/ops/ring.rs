@@ -87,7 +87,7 @@ const MSG_RING: OpSpec = OpSpec {
     opcode: 40,
     name: "msgRing",
     kernel: "5.18",
-    fd: Fd::File,
+    fd: Fd::Ring,
     off: Wide::Message53,
     addr: Wide::Scalar,
     ..BASE

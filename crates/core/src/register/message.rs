@@ -2,19 +2,22 @@
 
 use super::{Registrar, opcode};
 use crate::inflight::Event;
+use crate::live;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::AsRawFd;
 
 const OP_MSG_RING: u64 = 40;
 
-/// Posts a completion to another ring: `res`, and a number that arrives as an event.
-pub fn send_message(target: RawFd, res: i32, number: u64) -> io::Result<()> {
+/// Posts a completion to the ring with this token: `res`, and a number that arrives as an event. ESTALE if there is no such
+/// ring.
+pub fn send_message(token: u64, res: i32, number: u64) -> io::Result<()> {
+    let ring = live::find(token).ok_or_else(|| io::Error::from_raw_os_error(libc::ESTALE))?;
     let data = Event::Message(number).user_data();
     let data = data.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     // struct io_uring_sqe: opcode and fd; off, which becomes the other ring's user_data; addr, 0 for data; len, which
     // becomes its result; the rest is zero (io_uring/msg_ring.c, io_uring_sync_msg_ring).
     let entry: [u64; 8] = [
-        OP_MSG_RING | u64::from(target as u32) << 32,
+        OP_MSG_RING | u64::from(ring.as_raw_fd() as u32) << 32,
         data,
         0,
         u64::from(res as u32),

@@ -2,11 +2,12 @@
 
 use io_uring::IoUring;
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use uring_core::arenas::NewArena;
 use uring_core::bufring::RingOptions;
 use uring_core::files::FileTable;
+use uring_core::live::Listed;
 use uring_core::memory::Mapping;
 use uring_core::ops::{self, BufferSelect, Fd, FileIndex, GroupEffect, OpSpec, Size, Wide};
 use uring_core::register::Registrar;
@@ -25,6 +26,7 @@ pub const SEQUENCE: usize = 9;
 pub const BUFFERS: usize = 10;
 pub const FILE_INDEX: usize = 11;
 pub const ADDR3: usize = 12;
+pub const TOKEN: usize = 14;
 
 /// IOSQE_*, where they stand in the first word.
 pub const FIXED_FILE: u32 = 1 << 8;
@@ -90,6 +92,9 @@ pub struct Fixture {
     /// A group of legacy provided buffers.
     pub legacy: u16,
     pub pool: NewArena,
+    /// Another ring, to send messages to; its descriptor is not one of a ring, as nothing here reaches the kernel.
+    pub target: Arc<OwnedFd>,
+    pub listed: Listed,
 }
 
 impl Fixture {
@@ -119,7 +124,10 @@ impl Fixture {
         tables.arenas.pin(pool_index);
         tables.entries = Entries::Large;
         let legacy = tables.legacy.create().unwrap();
+        let target = Arc::new(null.into());
         Fixture {
+            listed: Listed::new(&target).unwrap(),
+            target,
             legacy,
             stale: gone.handle,
             file,
@@ -192,6 +200,10 @@ impl Fixture {
             Fd::None => record[FD] = u32::MAX,
             Fd::File | Fd::ByFlag(_) => record[FD] = 7,
             Fd::Descriptor => record[FD] = libc::AT_FDCWD as u32,
+            Fd::Ring => {
+                let token = self.listed.token();
+                (record[TOKEN], record[TOKEN + 1]) = (token as u32, (token >> 32) as u32);
+            }
             Fd::Slot => {
                 record[HEAD] |= FIXED_FILE;
                 record[FD] = self.file;

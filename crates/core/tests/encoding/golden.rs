@@ -5,9 +5,11 @@ use io_uring::IoUring;
 use serde_json::Value;
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use uring_core::arenas::NewArena;
 use uring_core::bufring::RingOptions;
 use uring_core::files::FileTable;
+use uring_core::live::Listed;
 use uring_core::register::Registrar;
 use uring_core::relocate::{Entries, Tables};
 
@@ -49,6 +51,26 @@ fn parse_hex(hex: &str) -> Vec<u8> {
     digits
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
         .collect()
+}
+
+/// TypeScript had a token that no ring of this process has: another one stands in for it, with descriptor 7 to the reader.
+fn admit_message(tables: &mut Tables, record: &Record, token: u64) -> Words {
+    let mut words = record.words;
+    let mut admit = |words: &Words| {
+        let admitted = tables.admit(words, &[true; 256]);
+        admitted.unwrap_or_else(|reject| panic!("{}: {reject:?}", record.title))
+    };
+    if words[14..] != [token as u32, (token >> 32) as u32] {
+        return admit(&words);
+    }
+    let target = Arc::new(File::open("/dev/null").unwrap().into());
+    let listed = Listed::new(&target).unwrap();
+    words[14] = listed.token() as u32;
+    words[15] = (listed.token() >> 32) as u32;
+    let mut admitted = admit(&words);
+    assert_eq!(admitted[1], target.as_raw_fd() as u32);
+    admitted[1] = 7;
+    admitted
 }
 
 impl Golden {
@@ -118,9 +140,7 @@ impl Golden {
         }
         let supported = [true; 256];
         let earlier = tables.admit(&self.earlier, &supported).unwrap();
-        let words = tables
-            .admit(&record.words, &supported)
-            .unwrap_or_else(|reject| panic!("{}: {reject:?}", record.title));
+        let words = admit_message(&mut tables, record, number(&self.setup["ring"]["token"]) as u64);
         Admitted {
             words,
             earlier: u64::from(earlier[9]) << 32 | u64::from(earlier[8]),

@@ -14,7 +14,6 @@ use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, TimeoutFlags};
 use uring_core::inflight::{Event, NO_TARGET};
 
 /// IOSQE_FIXED_FILE, in the first word.
-const FIXED_FILE: u32 = 1 << 8;
 const MASK_ALL: u64 = u32::MAX as u64;
 /// FUTEX2_SIZE_U32, alone and with FUTEX2_PRIVATE.
 const SHARED: u32 = 2;
@@ -124,15 +123,11 @@ pub fn messages() -> Vec<Row> {
     let everything = MsgRingData::new(FD, -3, data((1 << 53) - 1), Some(9));
     let slot = DestinationSlot::try_from_slot_target(5).unwrap();
     let any = DestinationSlot::auto_target();
-    let registered = MsgRingData::new(Fd(FILE.0 as i32), 0, data(1), None).build();
-    let head = FIXED_FILE | 40;
+    let parcel = Event::Parcel(1 << 32 | 5).user_data().unwrap();
     vec![
         row("msgRing", MsgRingData::new(FD, 0, data(0), None).build()),
         row("msgRing with everything", everything.build()),
-        row(
-            "msgRing to a registered ring",
-            with_words(registered, &[(0, head)]),
-        ),
+        row("a parcel", MsgRingData::new(FD, 3, parcel, None).build()),
         row(
             "msgRingFile",
             MsgRingSendFd::new(FD, FILE, any, file(0, None)).build(),

@@ -5,6 +5,7 @@ use crate::common::{
     OP_FLAGS, OURS, user_data, wide,
 };
 use proptest::prelude::*;
+use std::os::fd::AsRawFd;
 use uring_core::inflight::{Event, NO_TARGET};
 use uring_core::ops::{self, Fd, FileIndex, OpSpec, SPLICE_F_FD_IN_FIXED, Size, Way, Wide};
 use uring_core::raw::could_be_address;
@@ -170,6 +171,7 @@ fn field(
             let event = Event::of(got);
             prop_assert!(
                 matches!(event, Some(Event::Message(number)) if number == wrote)
+                    || matches!(event, Some(Event::Parcel(number)) if number | 1 << 63 == wrote)
                     || matches!(event, Some(Event::FileMessage(number, _)) if u64::from(number) == wrote)
             );
             vec![]
@@ -224,6 +226,8 @@ pub fn check(fixture: &Fixture, record: &Words, words: &Words) -> Result<Ranges,
     };
     let fd_is_good = if is_slot {
         words[FD] < OURS + KERNELS
+    } else if spec.fd == Fd::Ring {
+        words[FD] == fixture.target.as_raw_fd() as u32
     } else {
         words[FD] == record[FD]
     };

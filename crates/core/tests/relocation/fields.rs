@@ -168,7 +168,7 @@ fn undefined_bits(spec: &OpSpec) -> [u32; 16] {
         flags |= 1 << 5;
     }
     undefined[HEAD] = flags << 8 | u32::from(!spec.ioprio) << 16;
-    if spec.fd == Fd::None {
+    if matches!(spec.fd, Fd::None | Fd::Ring) {
         // Every bit taken from -1.
         undefined[FD] = ANY;
     }
@@ -178,7 +178,8 @@ fn undefined_bits(spec: &OpSpec) -> [u32; 16] {
             // The other half of a slot, or of a number of 53 bits.
             Wide::Slot => undefined[at + 1] = ANY,
             Wide::Message53 if spec.addr3 == Wide::Slot => undefined[at + 1] = ANY,
-            Wide::Message53 => undefined[at + 1] = ANY << 21,
+            // The highest bit makes it a parcel.
+            Wide::Message53 => undefined[at + 1] = ANY << 21 & ANY >> 1,
             _ => {}
         }
     }
@@ -190,7 +191,9 @@ fn undefined_bits(spec: &OpSpec) -> [u32; 16] {
     if let FileIndex::Scalar(bits) = spec.file_index {
         undefined[FILE_INDEX] = !bits;
     }
-    undefined[14..].fill(ANY);
+    if spec.fd != Fd::Ring {
+        undefined[14..].fill(ANY);
+    }
     for (word, bits) in undefined.iter_mut().enumerate() {
         *bits &= !choosing_bits(spec, word);
     }

@@ -1,9 +1,11 @@
 //! What tells forms of one operation apart, and what each of them may not say.
 
 use crate::common::{
-    ADDR, ADDR3, FD, FILE_INDEX, FIXED_FILE, Fixture, HEAD, LEN, OFF, OP_FLAGS, REGISTERED, forms, title,
-    user_data, wide,
+    ADDR, ADDR3, FD, FILE_INDEX, FIXED_FILE, Fixture, HEAD, LEN, OFF, OP_FLAGS, REGISTERED, TOKEN, forms,
+    title, user_data, wide,
 };
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use uring_core::inflight::Event;
 use uring_core::ops::{self, Fd, FileIndex, OpSpec, SPLICE_F_FD_IN_FIXED, Wide};
 use uring_core::reject::Reject;
@@ -171,6 +173,11 @@ fn a_message_to_another_ring_arrives_as_an_event_and_never_as_an_operation() {
     }
     record[OFF + 1] = 1 << 21;
     assert_eq!(fixture.refusal(&record), Reject::BadField);
+    (record[OFF], record[OFF + 1]) = (7, 1 << 31 | 1);
+    let words = admitted(&mut fixture, &record);
+    assert_eq!(Event::of(wide(&words, OFF)), Some(Event::Parcel(1 << 32 | 7)));
+    record[OFF + 1] = u32::MAX;
+    assert_eq!(fixture.refusal(&record), Reject::BadField);
     // IORING_CQE_F_SKIP and F_32 would have the other ring take the completion, or the next one, for something else.
     let mut passes = fixture.good(message(false));
     passes[OP_FLAGS] = 1 << 1;
@@ -182,6 +189,33 @@ fn a_message_to_another_ring_arrives_as_an_event_and_never_as_an_operation() {
         assert_eq!(outcome.is_ok(), good, "{flags:#x}");
     }
     fixture.assert_nothing_is_held();
+}
+
+#[test]
+fn a_message_goes_to_a_ring_that_is_listed_and_holds_its_descriptor_until_it_is_through() {
+    for sends_file in [false, true] {
+        let mut fixture = Fixture::new();
+        let record = fixture.good(message(sends_file));
+        let words = fixture.admit(&record).unwrap();
+        assert_eq!(words[FD], fixture.target.as_raw_fd() as u32);
+        assert_eq!(words[TOKEN..], [0, 0]);
+        let weak = Arc::downgrade(&fixture.target);
+        let gone = Fixture::new();
+        drop(std::mem::replace(&mut fixture.target, gone.target.clone()));
+        assert!(weak.upgrade().is_some(), "the message has a share");
+        fixture.tables.retract(user_data(&words));
+        assert!(weak.upgrade().is_none());
+        assert_eq!(fixture.refusal(&record), Reject::StaleRing, "closed");
+        for token in [0, 7, gone.listed.token() ^ 1] {
+            let mut foreign = fixture.good(message(sends_file));
+            (foreign[TOKEN], foreign[TOKEN + 1]) = (token as u32, (token >> 32) as u32);
+            assert_eq!(fixture.refusal(&foreign), Reject::StaleRing, "{token}");
+            // A number in the place of a descriptor is never believed.
+            foreign[FD] = 7;
+            assert_eq!(fixture.refusal(&foreign), Reject::BadField);
+        }
+        fixture.assert_nothing_is_held();
+    }
 }
 
 #[test]

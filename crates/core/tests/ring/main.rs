@@ -1,5 +1,6 @@
 //! The ring end to end on the real kernel, driven as JavaScript drives it: through the shared block.
 
+mod credentials;
 mod driver;
 mod effects;
 mod queues;

@@ -1,0 +1,69 @@
+import type { MessagePort, Transferable } from 'node:worker_threads';
+import { parcel } from '../ops/message.ts';
+import type { Ring } from '../ring.ts';
+import type { RingHandle } from '../ring-handle.ts';
+import type { Parcel } from './mailbox.ts';
+
+/** Sequence numbers go through `res` of a completion. */
+const SEQUENCE_MASK = 0x7fff_ffff;
+
+/** Where a peer's values go, and from which ring. */
+export interface PeerOptions {
+  readonly own: Ring;
+  readonly port: MessagePort;
+  /** Of the mailbox at the other end. */
+  readonly key: number;
+}
+
+/**
+ * The ring at the other end: a worker's for its parent, the parent's for a worker. Numbers go there by `msgRing`, registered
+ * files by `msgRingFile`, anything else by `post`.
+ */
+export class RingPeer {
+  readonly #options: PeerOptions;
+  #handle: RingHandle | undefined;
+  #sequence = 0;
+
+  /** @internal */
+  constructor(options: PeerOptions, handle?: RingHandle) {
+    this.#options = options;
+    this.#handle = handle;
+  }
+
+  /** Its ring: a target for `msgRing` and `msgRingFile`, also for siblings that it is sent to. */
+  get ring(): RingHandle {
+    if (this.#handle === undefined) throw new TypeError('the ring of the worker is not open yet');
+    return this.#handle;
+  }
+
+  /** @internal */
+  set ring(handle: RingHandle) {
+    this.#handle = handle;
+  }
+
+  /**
+   * Sends a value as `postMessage` does (structured clone), in order with numbers and files that this thread sends by
+   * `msgRing` and `msgRingFile`. It arrives as an event `{ type: 'value', value, from }`.
+   *
+   * @param transferList what is moved and not copied, as for `postMessage`
+   * @returns when it is in the other ring's completion queue; rejects with `ERR_URING_STALE_HANDLE` when that ring is closed,
+   * and with Node's `DataCloneError`
+   */
+  post(value: unknown, transferList: readonly Transferable[] = []): Promise<void> {
+    return this.send('value', value, transferList);
+  }
+
+  /** @internal */
+  async send(
+    kind: Parcel['kind'],
+    value: unknown,
+    transferList: readonly Transferable[] = [],
+  ): Promise<void> {
+    const { own, port, key } = this.#options;
+    own.assertOpen();
+    this.#sequence = (this.#sequence + 1) & SEQUENCE_MASK;
+    const sent: Parcel = { sequence: this.#sequence, kind, value };
+    port.postMessage(sent, transferList);
+    await own.exec(parcel(this.ring, key, sent.sequence));
+  }
+}
