@@ -157,7 +157,7 @@ for (const what of ['bytes', 'messages'] as const) {
           await write(peer, `${at},`);
           await settle(2);
         }
-        const { value } = await first;
+        const { value } = await soon(first, 'a buffer for a slow one');
         begun.push([stream, String(value?.data)]);
         value?.release();
       }
