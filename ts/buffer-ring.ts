@@ -300,7 +300,7 @@ export class BufferLease {
   get data(): Buffer {
     return this.#data;
   }
-  /** Number of the buffer in its group. */
+  /** Number of the buffer in its group, or of the one that the bytes were in, if a stream has copied them out of it. */
   readonly id: number;
   readonly #owner: ProvidedBuffers;
   #data: Buffer;

@@ -60,7 +60,7 @@ export class Server {
         this.#accepting = this.ring.multishot(acceptMultishot(listener, { direct: true }));
         for await (const fd of this.#accepting) this.#connected(fd);
       } catch {
-        // No slot is free, or memory is short: those who wait are accepted when that is over.
+        // No slot is free, or memory is short. Each time the kernel closes a connection that it had accepted already.
         await sleep(AGAIN_MS);
       }
     }
