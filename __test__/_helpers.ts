@@ -77,11 +77,12 @@ type Declare = (title: string, implementation: Implementation<[]>) => void;
 
 /**
  * Declares a test that runs only if `condition` holds, and is otherwise reported as skipped with the reason in
- * its title: `skipUnless(probe.has('futex_wait'), 'futex operations')('wakes a waiter', (t) => ...)`.
+ * its title: `skipUnless(probe.has('futex_wait'), 'futex operations')('wakes a waiter', (t) => ...)`. With
+ * `test.serial` it runs alone.
  */
-export function skipUnless(condition: boolean, reason: string): Declare {
+export function skipUnless(condition: boolean, reason: string, declare: Declare = ava): Declare {
   return (title, implementation) => {
-    if (condition) ava(title, implementation);
+    if (condition) declare(title, implementation);
     else ava.skip(`${title} (needs ${reason})`, implementation);
   };
 }

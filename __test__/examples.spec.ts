@@ -1,12 +1,11 @@
 // Runs every program of examples/, and checks what it says.
-import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { leakCheck, skipUnless, tmpDir } from './_helpers.ts';
 import { kernelIs } from './_kernel.ts';
 import { ROOT, runNode, WELL } from './_process.ts';
+import { freePort } from './_servers.ts';
 
 /** What an example prints: its lines, each a text or a pattern with groups. */
 type Line = string | RegExp;
@@ -45,15 +44,6 @@ function example(
 ): void {
   tested.push(name);
   skipUnless(kernelIs(kernel), `Linux ${kernel}`)(`examples/${name}.ts ${title}`, check);
-}
-
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return String(typeof address === 'object' ? address?.port : address);
 }
 
 example('nop', 'runs a hundred each way in a few system calls', '5.6', async (t) => {
@@ -164,7 +154,7 @@ example('sqpoll', 'submits without system calls', '5.13', async (t) => {
 });
 
 example('tcp_echo', 'gives its clients back what they say', '6.11', async (t) => {
-  const port = await freePort();
+  const port = String(await freePort());
   const talk = ['server: echoed 5 bytes', 'client: hello', 'server: echoed 11 bytes', 'client: hello again'];
   await says(t, 'tcp_echo', [`server: listening on 127.0.0.1:${port}`, ...talk], [port]);
 });
@@ -184,6 +174,12 @@ example('mock', 'gets the answers of its script, and then real ones', '6.10', as
 });
 
 test('every example has a test', (t) => {
+  // Servers are tested with clients, each in a file of its own.
+  for (const name of ['redis_server', 'http_server']) {
+    const spec = join(ROOT, '__test__', `${name.replace('_', '-')}.spec.ts`);
+    t.true(readFileSync(spec, 'utf8').includes(`ExampleServer.start(t, '${name}')`), name);
+    tested.push(name);
+  }
   const names = readdirSync(join(ROOT, 'examples')).filter((file) => file.endsWith('.ts'));
   t.deepEqual(tested.map((name) => `${name}.ts`).sort(), names.sort());
 });

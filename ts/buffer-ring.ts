@@ -297,17 +297,30 @@ export class BufferLease {
    * The bytes that arrived. They can be sent on without a copy; then release them when the send has completed, not
    * before, or others may be sent.
    */
-  readonly data: Buffer;
-  /** Number of the buffer in its group. */
+  get data(): Buffer {
+    return this.#data;
+  }
+  /** Number of the buffer in its group, or of the one that the bytes were in, if a stream has copied them out of it. */
   readonly id: number;
   readonly #owner: ProvidedBuffers;
+  #data: Buffer;
   #released = false;
+  /** The bytes are a copy, and the buffer is the kernel's again. */
+  #isCopy = false;
 
   /** @internal */
   constructor(owner: ProvidedBuffers, id: number, data: Buffer) {
     this.#owner = owner;
     this.id = id;
-    this.data = data;
+    this.#data = data;
+  }
+
+  /** @internal Gives the buffer back before anybody has seen it, and keeps its bytes. */
+  copyOut(): void {
+    if (this.#isCopy || this.#released) return;
+    this.#isCopy = true;
+    this.#data = Buffer.from(this.#data);
+    this.#owner.recycle(this.id);
   }
 
   /**
@@ -319,7 +332,7 @@ export class BufferLease {
   release(): void {
     this.#assertHeld();
     this.#released = true;
-    this.#owner.recycle(this.id);
+    if (!this.#isCopy) this.#owner.recycle(this.id);
   }
 
   /**

@@ -21,6 +21,8 @@ export abstract class ProvidedBuffers {
   /** Streams that wait for a buffer, those that have waited longest first. */
   readonly #starved: Starved[] = [];
   #sweepComing = false;
+  /** Streams with results that wait for their consumers, in buffers of these. */
+  readonly #holders = new Set<() => void>();
 
   /** @internal */
   constructor(ring: unknown, entries: number, sizeBytes: number) {
@@ -78,6 +80,23 @@ export abstract class ProvidedBuffers {
     const served = this.#starved.splice(0, this.entries - this.lent);
     for (const wake of served) wake();
     if (served.length > 0) this.#sweepLater();
+  }
+
+  /** @internal A stream has results that nobody has taken yet; `copyOut` gives their buffers back, and keeps the bytes. */
+  holds(copyOut: () => void): void {
+    this.#holders.add(copyOut);
+  }
+
+  /** @internal All of them have been taken. */
+  holdsNoMore(copyOut: () => void): void {
+    this.#holders.delete(copyOut);
+  }
+
+  /** @internal A stream found no buffer: those that wait for slow consumers come back, so that they starve nobody. */
+  reclaim(): void {
+    const holders = [...this.#holders];
+    this.#holders.clear();
+    for (const copyOut of holders) copyOut();
   }
 
   /** @internal No buffer will come back any more: ends the streams that wait for one. */

@@ -280,14 +280,23 @@ export function recvmsg(
 export class LeasedMessage extends ReceivedMessage {
   /** The buffer that it is in. */
   readonly lease: BufferLease;
-  /** Its bytes, in that buffer. */
-  readonly data: Buffer;
+  readonly #dataAt: number;
 
   /** @internal */
-  constructor(lease: BufferLease, fields: ConstructorParameters<typeof ReceivedMessage>, data: Buffer) {
+  constructor(lease: BufferLease, fields: ConstructorParameters<typeof ReceivedMessage>, dataAt: number) {
     super(...fields);
     this.lease = lease;
-    this.data = data;
+    this.#dataAt = dataAt;
+  }
+
+  /** Its bytes, in that buffer. */
+  get data(): Buffer {
+    return this.lease.data.subarray(this.#dataAt);
+  }
+
+  /** @internal Gives the buffer back, and keeps the bytes. */
+  copyOut(): void {
+    this.lease.copyOut();
   }
 
   /** Gives the buffer back to the kernel, and closes descriptors that were not taken. */
@@ -314,7 +323,7 @@ function leasedMessage(lease: BufferLease, nameBytes: number, controlBytes: numb
   const address = decodeAddress(data.subarray(nameAt, controlAt), data.readUInt32LE(0));
   const control = data.subarray(controlAt, controlAt + Math.min(data.readUInt32LE(4), controlBytes));
   const fields = [data.readUInt32LE(8), address, control, data.readUInt32LE(12)] as const;
-  return new LeasedMessage(lease, [...fields], data.subarray(dataAt));
+  return new LeasedMessage(lease, [...fields], dataAt);
 }
 
 /**

@@ -16,6 +16,10 @@ const WAITING_MAX = 64;
  */
 const EMPTY_STREAK_MAX = 4;
 
+function isLent(part: unknown): part is { copyOut(): void } {
+  return typeof part === 'object' && part !== null && 'copyOut' in part;
+}
+
 /** @internal What a stream needs of its ring. */
 export interface StreamOwner {
   /** The handler is the user data, too. */
@@ -62,6 +66,16 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
   readonly #whenIdle: (() => void)[] = [];
   #releasedWhenArmed = 0;
   #emptyStreak = 0;
+  /** Others miss the buffers that its results are in: it takes no more until all of them have been taken. */
+  readonly #copyOut = (): void => {
+    this.#operation.buffers?.forget(this.#wake);
+    this.#parked = false;
+    this.#cancel();
+    for (const result of this.#results) {
+      for (const part of this.#operation.traits?.parts?.(result) ?? [result])
+        if (isLent(part)) part.copyOut();
+    }
+  };
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort = (): void => this.#abort();
   /** Bytes that may still come, where the operation counts them. */
@@ -90,7 +104,10 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     return new Promise((resolve, reject) => {
       if (this.#results.length > 0) {
         resolve({ done: false, value: this.#results.shift() as T });
-        if (this.#results.length === 0) this.#arm();
+        if (this.#results.length === 0) {
+          this.#operation.buffers?.holdsNoMore(this.#copyOut);
+          this.#arm();
+        }
       } else if (this.#finished && this.#armed && this.#error instanceof AbortError) {
         this.#waiters.push({ resolve, reject });
       } else if (this.#finished) {
@@ -168,6 +185,7 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
   }
 
   #discardResults(): void {
+    this.#operation.buffers?.holdsNoMore(this.#copyOut);
     for (const result of this.#results.splice(0)) this.#owner.discard(this.#operation, result);
   }
 
@@ -258,8 +276,12 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
       return;
     }
     const waiter = this.#waiters.shift();
-    if (waiter === undefined) this.#results.push(result);
-    else waiter.resolve({ done: false, value: result });
+    if (waiter === undefined) {
+      this.#results.push(result);
+      this.#operation.buffers?.holds(this.#copyOut);
+    } else {
+      waiter.resolve({ done: false, value: result });
+    }
     const isFull = this.#results.length >= WAITING_MAX;
     if (!last && isFull) this.#cancel();
     else if (last && this.#isOver()) this.#finish(undefined);
@@ -300,6 +322,8 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
   #park(): void {
     const buffers = this.#operation.buffers;
     if (buffers === undefined || this.#parked) return;
+    // Its own results come back when they are taken.
+    if (this.#results.length === 0) buffers.reclaim();
     // A buffer that came back since the start is there already; no later release will wake us for it.
     if (buffers.released !== this.#releasedWhenArmed) {
       this.#arm();
