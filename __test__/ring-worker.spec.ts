@@ -6,6 +6,7 @@ import {
   close,
   msgRing,
   msgRingFile,
+  nop,
   openat,
   pipe,
   Ring,
@@ -332,6 +333,10 @@ test('rings on two threads share one polling thread', async (t) => {
     await ring.exec(msgRing(worker.ring, { data: 1 }));
     await until(() => events.length === 1);
     t.is(pollers(), 1);
+    // The kernel takes from both queues in turn, a few entries at a time.
+    await t.throwsAsync(ring.chain([nop(), nop()]), { code: 'ERR_URING_SHARED_SQPOLL' });
+    const attached = { sqpoll: {}, attachTo: ring.handle };
+    t.throws(() => new Ring(attached), { code: 'ERR_INVALID_ARG_VALUE', message: /is a handle/ });
     t.is(await ended(worker), 0);
   });
 });

@@ -25,6 +25,9 @@ const CQ_ENTRIES_DEFAULT = 4096;
 /** A feature of the kernel's io_uring (`IORING_FEAT_*`), as `ring.features` names it. */
 export type Feature = (typeof FEATURES)[number];
 
+/** In the options of a worker's ring: the parent knows that it shares its polling thread. */
+export const kWorker = Symbol('uring.worker');
+
 /**
  * How to open a ring. What is asked for is required, and an error if the kernel does not have it; what is left out is
  * chosen by what the kernel has.
@@ -64,7 +67,8 @@ export interface RingOptions extends SetupFlagOptions {
    * Share what another ring of the process has in the kernel: with `sqpoll` its polling thread, and the worker threads of
    * that one. Both rings must have `sqpoll` then. Without it there is nothing to share since Linux 5.12, where every thread
    * has worker threads of its own, for all of its rings. The other ring may belong to another thread, and may be closed
-   * afterwards.
+   * afterwards; with `sqpoll` only `RingWorker` attaches to one of another thread. A ring that shares its polling thread takes
+   * no chains and no deadlines.
    */
   attachTo?: Ring | RingHandle;
   /** How long an operation may take before the channel `uring:operation:slow` tells of it. Default 1000. */
@@ -129,6 +133,13 @@ function checked(options: RingOptions): { open: OpenOptions; features: readonly 
   }
   if (options.attachTo !== undefined) {
     open.attachTo = tokenOf('options.attachTo', options.attachTo);
+    const isTold = 'handle' in options.attachTo || kWorker in options;
+    if (options.sqpoll !== undefined && !isTold) {
+      // The other ring must know, because chains are cut then (runtime/rejects.ts).
+      const problem =
+        'is a handle: with sqpoll it must be a Ring of this thread, or the parent of a RingWorker';
+      throw invalidValue('options.attachTo', problem);
+    }
   }
   checkCombinations(options);
   if (options.waitingMax !== undefined) checkInteger('options.waitingMax', options.waitingMax, 0, UINT32_MAX);

@@ -55,12 +55,14 @@ function endedEarly(exitCode: number): UringError {
  * its thread has ended. Node tells of that end in a turn of its own, before or after.
  */
 async function delivered(parent: Ring): Promise<void> {
-  try {
-    await parent.exec(nop(), { timeoutMs: DELIVERY_MS });
-    await parent.exec(nop(), { timeoutMs: DELIVERY_MS });
-  } catch {
-    // The ring is closed, or full, or for other uses: whoever reads there reads later.
-  }
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, DELIVERY_MS);
+  });
+  const entered = parent.exec(nop()).then(() => parent.exec(nop()));
+  // A ring that is closed, full, or for other uses: whoever reads there reads later.
+  await Promise.race([entered.catch(() => {}), late]);
+  clearTimeout(timer);
 }
 
 function checkSpawn(parent: unknown, options: RingWorkerOptions): asserts parent is Ring {
@@ -120,6 +122,7 @@ export class RingWorker extends RingPeer {
     const { ring = {}, workerData, transferList = [], ...nodeOptions } = options;
     const { port1: port, port2 } = new MessageChannel();
     const key = nextKey(parent);
+    if (ring.sqpoll !== undefined) parent.sharePolling();
     const data: SpawnData = { parent: parent.handle, port: port2, key, ring, workerData };
     const thread = new Worker(script, {
       ...nodeOptions,

@@ -1,5 +1,5 @@
 import { Completion } from '../completion.ts';
-import { detached, systemError, type UringError } from '../errors.ts';
+import { detached, type UringError } from '../errors.ts';
 import { CqeFlags, SqeFlags } from '../flags.ts';
 import {
   EXTRA_IS_EVENT,
@@ -18,7 +18,7 @@ import type { Layout, NativeRing, NativeSubmission } from '../platform/native.ts
 import { eventOf } from './events.ts';
 import { call, type Handler } from './handler.ts';
 import type { Link } from './link.ts';
-import { badOffset, notRegistered, rejected, unsupported } from './rejects.ts';
+import { badOffset, failure, notRegistered, rejected, unsupported } from './rejects.ts';
 import { type Slot, Slots } from './slots.ts';
 import { Targets } from './targets.ts';
 import { slowOperations, Watch } from './watch.ts';
@@ -475,14 +475,6 @@ function copyOut(memory: Uint8Array, staged: Uint8Array, bytes: number): void {
   // The buffer may have been detached or shrunk meanwhile: principle 1 is that this hurts nobody.
   if (memory.length < bytes) throw detached(bytes);
   memory.set(bytes === staged.length ? staged : staged.subarray(0, bytes));
-}
-
-/** A stale handle shows only in the kernel's EBADF when the slot was emptied after submission. */
-function failure(operation: AnyOperation, res: number): UringError {
-  const error = systemError(res, operation.name, operation.path, operation.dest);
-  if (error.code === 'EINVAL' && operation.newer !== undefined)
-    error.message = `${error.message}; ${operation.newer.join(', ')}`;
-  return operation.traits?.explain?.(error) ?? error;
 }
 
 function needsRegistered({ opcode }: AnyOperation): boolean {

@@ -135,3 +135,11 @@ function credentialsChanged(name: string): UringError {
 export function badOffset(offset: unknown): RangeError {
   return outOfRange('operation.offset', 'an integer from -1 to 2 ** 53 - 1', offset);
 }
+
+/** A stale handle shows only in the kernel's EBADF when the slot was emptied after submission. */
+export function failure(operation: AnyOperation, res: number): UringError {
+  const error = systemError(res, operation.name, operation.path, operation.dest);
+  if (error.code === 'EINVAL' && operation.newer !== undefined)
+    error.message = `${error.message}; ${operation.newer.join(', ')}`;
+  return operation.traits?.explain?.(error) ?? error;
+}

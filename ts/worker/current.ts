@@ -2,7 +2,7 @@ import { isMainThread, type MessagePort, workerData } from 'node:worker_threads'
 import { UringError } from '../errors.ts';
 import { Ring } from '../ring.ts';
 import type { RingHandle } from '../ring-handle.ts';
-import type { RingOptions } from '../ring-options.ts';
+import { kWorker, type RingOptions } from '../ring-options.ts';
 import { checkFunction, checkOptions } from '../validate.ts';
 import { Mailbox } from './mailbox.ts';
 import { RingPeer } from './peer.ts';
@@ -63,7 +63,7 @@ async function end(ring: Ring, port: MessagePort, onStop: (() => unknown) | unde
 
 function open({ onStop }: CurrentOptions): CurrentWorker {
   const { parent: handle, port, key, ring: options, workerData } = spawnData();
-  const ring = new Ring({ ...options, attachTo: handle });
+  const ring = new Ring({ ...options, attachTo: handle, [kWorker]: true } as RingOptions);
   const parent = new RingPeer({ own: ring, port, key }, handle);
   // Parcels are read by the event loop, whether or not anybody listens.
   ring.receive(() => {})();
