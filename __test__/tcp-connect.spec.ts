@@ -231,6 +231,9 @@ test.serial('of two that connect at the same time one is given, and the other is
     const server = await tcpListen(ring, { port: 0 });
     closing(t, server.fd);
     const before = openFds().size;
+    // What has connected already is not in flight, and the delay alone keeps nothing alive.
+    const alive = setInterval(() => {}, 1000);
+    t.teardown(() => clearInterval(alive));
     let both: () => void = () => {};
     const areBoth = new Promise<void>((resolve) => {
       both = resolve;
