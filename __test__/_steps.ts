@@ -8,7 +8,8 @@ export type Moment = (typeof MOMENTS)[number];
 /** The real ring for composites, which use no more of one, with something of it replaced. */
 export function ringWith(ring: Ring, replaced: Partial<Pick<Ring, 'exec' | 'chain'>>): Ring {
   const { entries, clock } = ring;
-  const used = { entries, clock, exec: ring.exec.bind(ring), chain: ring.chain.bind(ring) };
+  const hasRef = ring.hasRef.bind(ring);
+  const used = { entries, clock, hasRef, exec: ring.exec.bind(ring), chain: ring.chain.bind(ring) };
   return { ...used, ...replaced } as Ring;
 }
 

@@ -164,6 +164,19 @@ test.serial('a direct listener takes a slot and no descriptor, and says its port
   });
 });
 
+test('on rings that share a polling thread, which cuts chains, they listen and connect one step at a time', async (t) => {
+  const sqpoll = { idleMs: 10 };
+  await withRing({ sqpoll }, async (first) => {
+    await withRing({ sqpoll, attachTo: first }, async (ring) => {
+      const server = await tcpListen(first, { address: '127.0.0.1', port: 0 }, { reusePort: true });
+      closing(t, server.fd);
+      const { fd } = await tcpConnect(ring, server.address, { noDelay: true, timeoutMs: 20_000 });
+      closing(t, fd);
+      t.deepEqual(socketAddress(fd, 'peer'), server.address);
+    });
+  });
+});
+
 test('where the kernel answers getsockname as an operation, no descriptor is needed for it', async (t) => {
   await withRing({}, async (ring) => {
     const address = { address: '127.0.0.1', port: 7, family: 'IPv4' };

@@ -74,8 +74,8 @@ export class AbortError extends Error {
 
 /** @internal What an error says besides its code and message. */
 export function detailsOf(error: UringError): UringErrorDetails {
-  const { errno, syscall, path, dest, address, port } = error;
-  const all = { errno, syscall, path, dest, address, port };
+  const { errno, syscall, path, dest, address, port, host } = error;
+  const all = { errno, syscall, path, dest, address, port, host };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 

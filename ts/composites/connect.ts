@@ -84,7 +84,7 @@ export function checkConnectOptions(
     ...limits,
     isDirect: checkDirect(options),
     hostLookup: localAddress === undefined ? hostLookup : sameFamily(hostLookup, localAddress),
-    attemptTimeoutMs,
+    attemptTimeoutMs: attemptTimeoutMs === Number.POSITIVE_INFINITY ? undefined : attemptTimeoutMs,
     local: isBound ? { address: localAddress, port: localPort ?? 0 } : undefined,
   };
 }
@@ -133,7 +133,7 @@ export async function connectTo(
   try {
     return await within(ring, plan, 'connect', async (signal) => {
       if ('at' in checked) return attempt(ring, checked.at, plan, signal);
-      const addresses = await addressesOf(checked.host, plan.hostLookup, signal);
+      const addresses = await addressesOf(ring, checked.host, plan.hostLookup, signal);
       const tried = plan.triesAll ? addresses : addresses.slice(0, 1);
       const at = tried.map((address) => checkAddress('address', { address, port: checked.port }));
       return race(ring, checked, at, plan, signal);

@@ -2,6 +2,7 @@
 import { ADDRCONFIG, type LookupAddress, lookup as systemLookup } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { AbortError, UringError } from '../errors.ts';
+import type { Ring } from '../ring.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
 import { checkFunction, checkInteger, checkName, UINT32_MAX } from '../validate.ts';
 
@@ -23,6 +24,9 @@ export interface HostLookup {
 }
 
 type Answered = LookupAddress[] | string;
+
+/** Any time: nobody waits for it. */
+const KEEP_ALIVE_MS = 2 ** 31 - 1;
 
 const FAMILIES = { IPv4: 4, IPv6: 6 } as const;
 
@@ -48,11 +52,14 @@ function checkVersion(family: number): 0 | 4 | 6 {
  * Rejects with the lookup's own error (`ENOTFOUND`, with `syscall` `'getaddrinfo'` and the `hostname`).
  */
 export function addressesOf(
+  ring: Ring,
   host: string,
   { family, hints, lookup }: HostLookup,
   signal: AbortSignal,
 ): Promise<string[]> {
-  return new Promise((resolve, reject) => {
+  // Nothing is in flight meanwhile; a lookup of the caller's may keep nothing alive, and its deadline does not.
+  const keepsAlive = ring.hasRef() ? setInterval(() => {}, KEEP_ALIVE_MS) : undefined;
+  const found = new Promise<string[]>((resolve, reject) => {
     const stop = (): void => reject(new AbortError(signal.reason));
     const answer = (error: Error | null, answered: Answered): void => {
       forgetAborted(signal, stop);
@@ -69,6 +76,7 @@ export function addressesOf(
     whenAborted(signal, stop);
     lookup(host, { all: true, family, hints }, answer);
   });
+  return found.finally(() => clearInterval(keepsAlive));
 }
 
 function addressOf({ address }: LookupAddress): string {

@@ -2,7 +2,6 @@
 import { AbortError } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
-import { TIMER_MAX_MS } from './within.ts';
 
 /** One way to what is wanted; rejects once it is stopped. */
 export type Attempt<T> = (signal: AbortSignal) => Promise<T>;
@@ -71,7 +70,7 @@ export class Race<T> {
       (error) => this.#failed(at, error),
     );
     const { delayMs, clock } = this.#rules;
-    if (this.#hasNext && delayMs <= TIMER_MAX_MS)
+    if (this.#hasNext && delayMs !== Number.POSITIVE_INFINITY)
       this.#forgetTimer = clock.after(delayMs, () => this.#startNext());
   }
 

@@ -5,8 +5,6 @@ import type { Ring } from '../ring.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
 import type { Limits } from '../runtime/together.ts';
 
-/** Node's timers take no more: what is longer, 24 days, never comes. */
-export const TIMER_MAX_MS = 2 ** 31 - 1;
 /** Why steps are stopped; nobody sees it, and a reason of its own spares `abort` making an error. */
 const STOPPED = 'stopped';
 
@@ -30,8 +28,7 @@ export async function within<T>(
     isLate = !controller.signal.aborted;
     stop();
   };
-  const isLimited = timeoutMs !== undefined && timeoutMs <= TIMER_MAX_MS;
-  const forgetTimer = isLimited ? ring.clock.after(timeoutMs, expire) : undefined;
+  const forgetTimer = timeoutMs === undefined ? undefined : ring.clock.after(timeoutMs, expire);
   if (signal !== undefined) whenAborted(signal, stop);
   try {
     return await steps(controller.signal);
