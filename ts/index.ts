@@ -38,6 +38,13 @@ export { type ListenTarget, type TcpListenOptions, tcpListen } from './composite
 export { type UdpConnectOptions, udpConnect } from './composites/udp-connect.ts';
 export { type UnixConnectOptions, type UnixTarget, unixConnect } from './composites/unix-connect.ts';
 export { type UnixListenOptions, unixListen } from './composites/unix-listen.ts';
+export {
+  type ReadFileOptions,
+  type ReadFilesOptions,
+  readFile,
+  readFiles,
+  readFilesInOrder,
+} from './composites/read-files.ts';
 export type {
   ControlMessage,
   Credentials,

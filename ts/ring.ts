@@ -60,7 +60,7 @@ export class Ring extends ByHand {
   readonly #attached: Attached;
   readonly #receiver: Receiver;
   readonly #memory: RingMemory;
-  readonly #runner: Runner;
+  /** @internal */ readonly runner: Runner;
   readonly #drive: Drive;
   readonly #keepAlive: KeepAlive;
   #closing: Promise<void> | undefined;
@@ -94,7 +94,7 @@ export class Ring extends ByHand {
     const owner = this.#halfOwner();
     this.#drive = new Drive(this.#engine, this.#attached, owner);
     this.#keepAlive = new KeepAlive(this.#native, this.#engine, this.#attached);
-    this.#runner = new Runner(owner, {
+    this.runner = new Runner(owner, {
       native: this.#native,
       engine: this.#engine,
       attached: this.#attached,
@@ -273,7 +273,7 @@ export class Ring extends ByHand {
    * ```
    */
   exec<T>(operation: Operation<T, 'single'>, options?: ExecOptions): Promise<T> {
-    return this.#runner.exec(operation, options) as Promise<T>;
+    return this.runner.exec(operation, options) as Promise<T>;
   }
 
   /**
@@ -300,7 +300,7 @@ export class Ring extends ByHand {
     operations: L,
     options: ChainOptions = {},
   ): Promise<ChainResults<L>> {
-    return this.#runner.chain(operations, options);
+    return this.runner.chain(operations, options);
   }
 
   /**
@@ -318,7 +318,7 @@ export class Ring extends ByHand {
     userData?: unknown,
     msg = 0,
   ): void {
-    this.#runner.start(operation, callback as CompletionCallback<unknown> | undefined, userData, msg);
+    this.runner.start(operation, callback as CompletionCallback<unknown> | undefined, userData, msg);
   }
 
   /**
@@ -336,7 +336,7 @@ export class Ring extends ByHand {
     checkOptions('options', options);
     checkSignal('options.signal', options.signal);
     // A null result is the end of the data, which the stream turns into its own end.
-    return this.#runner.multishot(operation as Operation<Exclude<T, null>, 'multishot'>, options.signal);
+    return this.runner.multishot(operation as Operation<Exclude<T, null>, 'multishot'>, options.signal);
   }
 
   /**
@@ -478,7 +478,7 @@ export class Ring extends ByHand {
     this.#closed = true;
     for (const completion of this.#engine.unread) {
       if (completion.ok && completion.operation !== undefined)
-        this.#runner.discard(completion.operation, completion.result);
+        this.runner.discard(completion.operation, completion.result);
     }
     this.#engine.unread.length = 0;
   }

@@ -24,7 +24,8 @@ export function checkBytes(name: string, value: unknown, empty: 'allowed' | 'ref
   return bytes;
 }
 
-function toBytes(name: string, value: unknown): Uint8Array {
+/** As `checkBytes`, of any size. */
+export function toBytes(name: string, value: unknown): Uint8Array {
   if (value instanceof Uint8Array) return value;
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) return new Uint8Array(value);

@@ -7,6 +7,7 @@ import {
 } from '../chain.ts';
 import { AbortError, invalidType, invalidValue, outOfRange, type UringError } from '../errors.ts';
 import { type ChainOptions, checkChainOptions, checkExecOptions, type ExecOptions } from '../exec-options.ts';
+import type { FixedFile } from '../files.ts';
 import { SqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import { type AnyOperation, Operation } from '../operation.ts';
@@ -56,6 +57,22 @@ export class Runner {
       isDatagram: (operation) => isDatagram(parts.native, operation),
       starved: (buffers, operation) => parts.engine.watch.starved(buffers, operation),
     };
+  }
+
+  /**
+   * Where composites start their operations, with handlers of their own that need no context.
+   *
+   * @throws `ERR_URING_CLOSED`, `ERR_URING_DISABLED`
+   */
+  get attached(): Attached {
+    if (this.#owner.isClosing) throw closedError();
+    if (this.#owner.state.isDisabled) throw disabledError();
+    return this.#owner.attached;
+  }
+
+  /** Gives up a slot of a registered file, where no operation can be started for it. */
+  clearFile({ handle }: FixedFile): void {
+    if (!this.#owner.isGone) this.#owner.native.clearFile(handle);
   }
 
   exec(operation: Operation<unknown, 'single'>, options: ExecOptions | undefined): Promise<unknown> {

@@ -1,0 +1,176 @@
+// Working on many items, a few at a time.
+import { AbortError, timeoutError, UringError } from '../errors.ts';
+import type { Lane } from '../runtime/lane.ts';
+import { forgetAborted, whenAborted } from '../runtime/signals.ts';
+import type { Limits, Stopped } from '../runtime/together.ts';
+
+/** Node's timers take no more. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+/** @internal A lane that takes items from a crew. */
+export interface Worker extends Pick<Lane, 'stop'> {
+  /** Takes an item if there is one; called while it does nothing. */
+  begin(): void;
+}
+
+/**
+ * @internal Lanes that work on items in order, each on one at a time. It is over when no lane does anything any more:
+ * until then the kernel has memory and files of theirs.
+ */
+export class Crew<T> {
+  /** One for each item, as soon as it is there. */
+  readonly results: (PromiseSettledResult<T> | undefined)[];
+  readonly #name: string;
+  readonly #count: number;
+  readonly #limits: Limits;
+  readonly #workers: Worker[] = [];
+  readonly #idle: Worker[] = [];
+  /** Those that found no descriptor free, until one of the others gives one back. */
+  readonly #parked: (() => void)[] = [];
+  readonly #over: Promise<void>;
+  #end: () => void = () => {};
+  #onResult: () => void = () => {};
+  #next = 0;
+  /** Items before this one may be begun. */
+  #until: number;
+  #settled = 0;
+  /** Files that the lanes have open. */
+  #open = 0;
+  #stopped: Stopped | 'left';
+  #timer: NodeJS.Timeout | undefined;
+  readonly #onAbort = (): void => this.stop('aborted');
+
+  /**
+   * @param name what the composite is called, for errors
+   * @param until items before this one may be begun; see `advance`
+   * @throws {@link AbortError} when the signal is aborted already
+   */
+  constructor(name: string, count: number, until: number, limits: Limits) {
+    if (limits.signal?.aborted === true) throw new AbortError(limits.signal.reason);
+    this.#name = name;
+    this.#count = count;
+    this.#until = until;
+    this.#limits = limits;
+    this.results = new Array(count).fill(undefined);
+    this.#over = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  /** Starts work. */
+  begin(workers: readonly Worker[]): void {
+    const { signal, timeoutMs } = this.#limits;
+    if (signal !== undefined) whenAborted(signal, this.#onAbort);
+    if (timeoutMs !== undefined)
+      this.#timer = setTimeout(() => this.stop('timed out'), Math.min(timeoutMs, TIMER_MAX_MS)).unref();
+    this.#workers.push(...workers);
+    for (const worker of workers) worker.begin();
+    if (this.#count === 0) this.#finishIfIdle();
+  }
+
+  /** The next item for a lane, or -1 if it has to rest. */
+  take(): number {
+    if (this.isStopped || this.#next >= Math.min(this.#until, this.#count)) return -1;
+    this.#next += 1;
+    return this.#next - 1;
+  }
+
+  /** A lane does nothing any more. */
+  rest(worker: Worker): void {
+    this.#idle.push(worker);
+    if (this.isStopped || this.#settled === this.#count) this.#finishIfIdle();
+  }
+
+  settle(item: number, result: PromiseSettledResult<T>): void {
+    this.results[item] = result;
+    this.#settled += 1;
+    this.#onResult();
+  }
+
+  /** More items may be begun. */
+  advance(until: number): void {
+    this.#until = until;
+    while (this.#next < Math.min(until, this.#count) && !this.isStopped) {
+      const worker = this.#idle.pop();
+      if (worker === undefined) return;
+      worker.begin();
+    }
+  }
+
+  /** A lane has a file open, or no longer. */
+  opened(): void {
+    this.#open += 1;
+  }
+
+  closed(): void {
+    this.#open -= 1;
+    this.#parked.shift()?.();
+  }
+
+  /** Calls back when there may be a descriptor again; answers false if that would be never. */
+  park(again: () => void): boolean {
+    if (this.#open === 0 || this.isStopped) {
+      this.#parked.shift()?.();
+      return false;
+    }
+    this.#parked.push(again);
+    return true;
+  }
+
+  stop(why: Stopped | 'left'): void {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = why;
+    for (const worker of this.#workers) worker.stop();
+    for (const again of this.#parked.splice(0)) again();
+    this.#finishIfIdle();
+  }
+
+  /** It is to end before all is done. */
+  get isStopped(): boolean {
+    return this.#stopped !== undefined;
+  }
+
+  #finishIfIdle(): void {
+    if (this.#idle.length < this.#workers.length) return;
+    clearTimeout(this.#timer);
+    const { signal } = this.#limits;
+    if (signal !== undefined) forgetAborted(signal, this.#onAbort);
+    this.#end();
+    this.#onResult();
+  }
+
+  /** The results one after the other, no more than `ahead` of them in advance. */
+  async *inOrder(begin: () => void, ahead: number): AsyncGenerator<PromiseSettledResult<T>, void, void> {
+    begin();
+    try {
+      for (let item = 0; item < this.#count; item += 1) {
+        while (this.results[item] === undefined && !this.isStopped) await this.#nextResult();
+        const result = this.results[item];
+        if (result === undefined) break;
+        this.results[item] = undefined;
+        yield result;
+        this.advance(item + 1 + ahead);
+      }
+    } finally {
+      this.stop('left');
+      await this.#over;
+    }
+    const error = await this.ended();
+    if (error !== undefined) throw error;
+  }
+
+  #nextResult(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onResult = resolve;
+    });
+  }
+
+  /** Why it ended before all was done, once it has. */
+  async ended(): Promise<AbortError | UringError | undefined> {
+    await this.#over;
+    if (this.#settled === this.#count) return undefined;
+    if (this.#stopped === 'aborted') return new AbortError(this.#limits.signal?.reason, this.results);
+    const cause = new UringError('ECANCELED', 'the deadline came first', { syscall: this.#name });
+    return Object.assign(timeoutError(cause), { result: this.results });
+  }
+}

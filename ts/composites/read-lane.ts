@@ -1,0 +1,338 @@
+// Reading whole files, one after the other.
+import { closeSync } from 'node:fs';
+import type { UringError } from '../errors.ts';
+import { SqeFlags } from '../flags.ts';
+import { Op } from '../generated/ops.ts';
+import type { StagedBlock } from '../memory/staging.ts';
+import { type AnyOperation, type Fd, Operation, type Outcome, type Payload } from '../operation.ts';
+import { read } from '../ops/file.ts';
+import { close, openat } from '../ops/open.ts';
+import { statx } from '../ops/statx.ts';
+import { Lane } from '../runtime/lane.ts';
+import { Link } from '../runtime/link.ts';
+import type { Runner } from '../runtime/runner.ts';
+import { type Stats, StatxMask } from '../stats.ts';
+import type { Crew, Worker } from './crew.ts';
+import { Growing } from './growing.ts';
+import { type CheckedPath, LanePath, pathOf } from './lane-path.ts';
+import type { Slab } from './slab.ts';
+
+/** Enough to see whether there is more: mostly there is not. */
+const MORE_BYTES = 64;
+const EMPTY = Buffer.alloc(0);
+
+/** @internal How files are read. */
+export interface Reading<T> {
+  readonly paths: readonly CheckedPath[];
+  readonly expectedBytes: number;
+  readonly direct: boolean;
+  readonly slab: Slab;
+  /** What the bytes of a file are turned into. */
+  readonly decode: (bytes: Buffer) => T;
+}
+
+/** The operation that a completion belongs to. */
+const Step = { open: 0, read: 1, more: 2, size: 3, grow: 4, close: 5 } as const;
+type Phase = 'opening' | 'reading' | 'sizing' | 'growing' | 'closing';
+
+/** Room for what is read, in memory of the engine's. */
+class Room implements Payload {
+  readonly sizeBytes: number;
+
+  constructor(sizeBytes: number) {
+    this.sizeBytes = sizeBytes;
+  }
+
+  write(block: StagedBlock, record: Int32Array, base: number): void {
+    record[base + 4] = block.offset;
+    record[base + 5] = block.handle;
+  }
+}
+
+function reading(sizeBytes: number, slab: Slab): Operation<Buffer> {
+  const operation = new Operation<Buffer>(Op.read, undefined);
+  operation.offset = -1;
+  operation.length = sizeBytes;
+  operation.arguments(new Room(sizeBytes));
+  operation.decode = ({ res, staged }: Outcome) =>
+    res === 0 || staged === undefined ? EMPTY : slab.copy(staged.view, res);
+  return operation;
+}
+
+/** Opens the file of the path: alone, or together with closing the one before. */
+interface Opening {
+  readonly operation: AnyOperation;
+  readonly alone: readonly Link[];
+  readonly afterClose: readonly Link[];
+}
+
+/** Has the operation work on that file. */
+function putFile(operation: AnyOperation, file: Fd): void {
+  operation.head &= ~(SqeFlags.FIXED_FILE << 8);
+  operation.fd = -1;
+  operation.on('fd', file);
+}
+
+/**
+ * @internal Two submissions for a file: one opens it, and closes the one before; the next reads it, and reads again,
+ * which says that there is no more. A short read alone does not say so: files of /proc and terminals are read in pieces,
+ * and an error may come after a piece. Only larger files are read on.
+ */
+export class ReadLane<T> extends Lane implements Worker {
+  readonly #crew: Crew<T>;
+  readonly #how: Reading<T>;
+  readonly #path = new LanePath();
+  readonly #close = close(0);
+  readonly #closeLink = new Link(this.#close, this, undefined, Step.close);
+  readonly #descriptor: Opening;
+  readonly #slot: Opening | undefined;
+  readonly #read: Operation<Buffer>;
+  readonly #more: Operation<Buffer>;
+  readonly #reads: readonly Link[];
+  #phase: Phase = 'closing';
+  #item = -1;
+  #file: Fd | undefined;
+  #closing: Fd | undefined;
+  #error: UringError | undefined;
+  #first: Buffer = EMPTY;
+  #rest: Buffer = EMPTY;
+  #restError: UringError | undefined;
+  #growing: Growing | undefined;
+  #opensSlot = false;
+  /** What a large file says its size is. */
+  #sizeBytes = 0;
+
+  constructor(runner: Runner, crew: Crew<T>, how: Reading<T>) {
+    super(runner);
+    this.#crew = crew;
+    this.#how = how;
+    this.#descriptor = this.#opening(openat('.'));
+    this.#slot = how.direct ? this.#opening(openat('.', { direct: true })) : undefined;
+    this.#read = reading(how.expectedBytes, how.slab);
+    this.#more = reading(MORE_BYTES, how.slab);
+    this.#reads = [
+      new Link(this.#read, this, undefined, Step.read, SqeFlags.HARDLINK),
+      new Link(this.#more, this, undefined, Step.more),
+    ];
+  }
+
+  #opening(operation: AnyOperation): Opening {
+    operation.arguments(this.#path);
+    const link = new Link(operation, this, undefined, Step.open);
+    return { operation, alone: [link], afterClose: [this.#closeLink, link] };
+  }
+
+  protected isKept(link: Link): boolean {
+    return link === this.#closeLink;
+  }
+
+  begin(): void {
+    this.#goOn();
+  }
+
+  protected ended(step: number, error: UringError | null, result: unknown): void {
+    if (step === Step.close) this.#closed(error);
+    else if (step === Step.more) {
+      this.#restError = error ?? undefined;
+      this.#rest = (result as Buffer | undefined) ?? EMPTY;
+    } else {
+      this.#error = error ?? undefined;
+      if (step === Step.open) this.#file = result as Fd | undefined;
+      else if (step === Step.read) this.#first = (result as Buffer | undefined) ?? EMPTY;
+      else if (step === Step.size) this.#sizeBytes = (result as Stats | undefined)?.size ?? 0;
+      else if (error === null) this.#growing?.took(result as number);
+    }
+  }
+
+  protected next(): void {
+    try {
+      if (this.#phase === 'closing') this.#goOn();
+      else if (this.#phase === 'opening') this.#opened();
+      else if (this.#phase === 'reading') this.#wasRead();
+      else if (this.#phase === 'sizing') this.#sized();
+      else this.#grew();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  // One file after the other.
+
+  /** Begins the next file, and gives back the one before. */
+  #goOn(): void {
+    for (let item = this.#crew.take(); item >= 0; item = this.#crew.take()) {
+      this.#item = item;
+      this.#path.set(this.#how.paths[item] as CheckedPath);
+      try {
+        this.#openBy(this.#slot ?? this.#descriptor);
+        return;
+      } catch (error) {
+        this.#settle({ status: 'rejected', reason: error });
+      }
+    }
+    this.#item = -1;
+    if (this.#file === undefined) this.#crew.rest(this);
+    else this.#closeAlone();
+  }
+
+  #openBy(opening: Opening): void {
+    const path = pathOf(this.#how.paths[this.#item] as CheckedPath);
+    opening.operation.path = path;
+    this.#read.path = path;
+    this.#more.path = path;
+    this.#opensSlot = opening === this.#slot;
+    this.#phase = 'opening';
+    this.#runAndClose(opening.alone, opening.afterClose);
+  }
+
+  /** Runs operations, and closes the file of before if there is one. */
+  #runAndClose(alone: readonly Link[], withClose: readonly Link[]): void {
+    const file = this.#file;
+    if (file === undefined) {
+      this.run(alone);
+      return;
+    }
+    this.#close.fd = typeof file === 'number' ? file : 0;
+    this.#close.fileIndex = typeof file === 'number' ? 0 : file.handle + 1;
+    this.run(withClose);
+    this.#closing = file;
+    this.#file = undefined;
+  }
+
+  #closed(error: UringError | null): void {
+    // It has not run when the ring was closed, or had no room for it to the end; any other error closes all the same.
+    if (error?.code === 'ECANCELED') this.#giveUp(this.#closing);
+    this.#closing = undefined;
+    this.#crew.closed();
+  }
+
+  /** Closes without the ring. */
+  #giveUp(file: Fd | undefined): void {
+    if (typeof file === 'number') closeSync(file);
+    else if (file !== undefined) this.runner.clearFile(file);
+  }
+
+  #closeAlone(): void {
+    this.#phase = 'closing';
+    try {
+      this.#runAndClose([], [this.#closeLink]);
+    } catch {
+      this.#giveUp(this.#file);
+      this.#file = undefined;
+      this.#crew.closed();
+      this.#crew.rest(this);
+    }
+  }
+
+  #opened(): void {
+    const error = this.#error;
+    if (error !== undefined) {
+      this.#notOpened(error);
+      return;
+    }
+    this.#crew.opened();
+    if (this.#crew.isStopped) {
+      this.#goOn();
+      return;
+    }
+    const file = this.#file as Fd;
+    putFile(this.#read, file);
+    putFile(this.#more, file);
+    this.#phase = 'reading';
+    this.run(this.#reads);
+  }
+
+  #notOpened(error: UringError): void {
+    const isFull = error.code === 'EMFILE' || error.code === 'ENFILE';
+    const again = (): void => {
+      try {
+        if (this.#crew.isStopped) this.#goOn();
+        else this.#openBy(this.#descriptor);
+      } catch (failed) {
+        this.#fail(failed);
+      }
+    };
+    // No slot is free, or the table is gone: a descriptor will do.
+    if (this.#opensSlot && (isFull || error.code === 'ENXIO')) again();
+    else if (!isFull || !this.#crew.park(again)) this.#fail(error);
+  }
+
+  // What was read, and whether that is all.
+
+  #wasRead(): void {
+    const error = this.#error ?? this.#restError;
+    if (error !== undefined && !isAgain(error)) {
+      this.#fail(error);
+    } else if (this.#restError === undefined && this.#rest.length === 0) {
+      this.#done(this.#first);
+    } else {
+      this.#growing = new Growing([this.#first, this.#rest]);
+      if (error?.code === 'EAGAIN') this.#growing.isAsync = true;
+      if (typeof this.#file === 'number' && error === undefined) this.#askSize(this.#file);
+      else this.#grow();
+    }
+  }
+
+  #askSize(fd: number): void {
+    this.#phase = 'sizing';
+    this.run([new Link(statx(fd, { mask: StatxMask.SIZE }), this, undefined, Step.size)]);
+  }
+
+  #sized(): void {
+    this.#growing?.expect(this.#sizeBytes);
+    this.#grow();
+  }
+
+  /** Reads on, into memory that grows. */
+  #grow(): void {
+    if (this.#crew.isStopped) {
+      this.#goOn();
+      return;
+    }
+    const growing = this.#growing as Growing;
+    const flags = growing.isAsync ? SqeFlags.ASYNC : 0;
+    const operation = read(this.#file as Fd, growing.room(), { flags });
+    operation.path = this.#read.path;
+    this.#phase = 'growing';
+    this.run([new Link(operation, this, undefined, Step.grow)]);
+  }
+
+  #grew(): void {
+    const growing = this.#growing as Growing;
+    const error = this.#error;
+    const isSecondTry = error?.code === 'EAGAIN' && growing.isAsync;
+    if (error !== undefined && (!isAgain(error) || isSecondTry)) this.#fail(error);
+    else if (error === undefined && growing.isAtEnd) this.#done(growing.bytes());
+    else {
+      growing.isAsync = error?.code === 'EAGAIN';
+      this.#grow();
+    }
+  }
+
+  #done(bytes: Buffer): void {
+    // It may throw: a string may be too long.
+    const value = this.#how.decode(bytes);
+    this.#settle({ status: 'fulfilled', value });
+    this.#goOn();
+  }
+
+  #fail(error: unknown): void {
+    const code = (error as UringError).code;
+    // What was stopped has no result.
+    const wasStopped = this.#crew.isStopped && (code === 'ECANCELED' || code === 'EINTR');
+    if (!wasStopped) this.#settle({ status: 'rejected', reason: error });
+    this.#goOn();
+  }
+
+  #settle(result: PromiseSettledResult<T>): void {
+    this.#first = EMPTY;
+    this.#rest = EMPTY;
+    this.#growing = undefined;
+    this.#crew.settle(this.#item, result);
+  }
+}
+
+/** It was interrupted, or would have had to wait: worth another try. */
+function isAgain({ code }: UringError): boolean {
+  return code === 'EINTR' || code === 'EAGAIN';
+}
