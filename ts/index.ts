@@ -39,12 +39,23 @@ export { type UdpConnectOptions, udpConnect } from './composites/udp-connect.ts'
 export { type UnixConnectOptions, type UnixTarget, unixConnect } from './composites/unix-connect.ts';
 export { type UnixListenOptions, unixListen } from './composites/unix-listen.ts';
 export {
+  type FullLengthOptions,
+  type FullTransferOptions,
+  readFully,
+  recvExactly,
+  sendAll,
+  TransferError,
+  writeAll,
+} from './composites/full-length.ts';
+export {
   type ReadFileOptions,
   type ReadFilesOptions,
   readFile,
   readFiles,
   readFilesInOrder,
 } from './composites/read-files.ts';
+export { type StatFilesOptions, statFiles } from './composites/stat-files.ts';
+export { type WriteFileOptions, writeFile } from './composites/write-file.ts';
 export type {
   ControlMessage,
   Credentials,

@@ -1,10 +1,10 @@
 // Reading whole files: one, or thousands.
-import { invalidType, invalidValue } from '../errors.ts';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
 import type { Path } from '../ops/path-arguments.ts';
-import { Ring } from '../ring.ts';
+import type { Ring } from '../ring.ts';
 import type { Limits } from '../runtime/together.ts';
 import { checkInteger, isSet } from '../validate.ts';
+import { checkConcurrency, checkEncoding, checkRing, laneCount } from './check.ts';
 import { Crew } from './crew.ts';
 import { type CheckedPath, checkOnePath, checkPaths } from './lane-path.ts';
 import { ReadLane } from './read-lane.ts';
@@ -31,8 +31,6 @@ export interface ReadFilesOptions extends ReadFileOptions {
 
 const EXPECTED_BYTES = 16_384;
 const EXPECTED_BYTES_MAX = 65_536;
-const CONCURRENCY = 128;
-const CONCURRENCY_MAX = 4096;
 
 interface Checked {
   readonly limits: Limits;
@@ -40,24 +38,6 @@ interface Checked {
   readonly isDirect: boolean;
   readonly expectedBytes: number;
   readonly concurrency: number;
-}
-
-/** @internal A ring that can be worked with. */
-export function checkRing(ring: unknown): Ring {
-  if (!(ring instanceof Ring)) throw invalidType('ring', 'an instance of Ring', ring);
-  ring.assertOpen();
-  return ring;
-}
-
-function checkEncoding(encoding: unknown): BufferEncoding | undefined {
-  if (encoding === undefined || encoding === null) return undefined;
-  if (typeof encoding === 'string' && Buffer.isEncoding(encoding)) return encoding;
-  throw invalidValue('options.encoding', `is no encoding: ${String(encoding)}`);
-}
-
-/** @internal How many to work on at a time. */
-export function checkConcurrency(concurrency: unknown): number {
-  return checkInteger('options.concurrency', concurrency ?? CONCURRENCY, 1, CONCURRENCY_MAX);
 }
 
 function checkReading(ring: Ring, options: ReadFilesOptions): Checked {
@@ -71,11 +51,6 @@ function checkReading(ring: Ring, options: ReadFilesOptions): Checked {
     expectedBytes: checkInteger('options.expectedBytes', expectedBytes, 1, EXPECTED_BYTES_MAX),
     concurrency: checkConcurrency(options.concurrency),
   };
-}
-
-/** @internal Lanes that leave room for others: each has up to two operations in flight. */
-export function laneCount(ring: Ring, concurrency: number, items: number): number {
-  return Math.min(concurrency, items, Math.max(1, ring.cqEntries >> 2));
 }
 
 type Contents = Buffer | string;
