@@ -3,8 +3,8 @@ import type { Completion } from '../completion.ts';
 import { systemError, type UringError } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import { Operation } from '../operation.ts';
-import type { Settler } from './engine.ts';
 import { CANCEL_AGAIN_MS } from './forgotten.ts';
+import type { Settler } from './handler.ts';
 import type { Link, Pending } from './link.ts';
 import type { Runner } from './runner.ts';
 
