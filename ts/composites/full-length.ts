@@ -40,11 +40,11 @@ export interface FullTransferOptions extends ExecOptions {
  * @example
  * ```ts
  * import { openSync } from 'node:fs';
- * import { Ring, TransferError, writeAll } from 'uring';
+ * import { Ring, writeAll } from 'uring';
  *
  * await using ring = new Ring();
  * const fd = openSync('/dev/full', 'w');
- * await writeAll(ring, fd, Buffer.from('hello')).catch((error: TransferError) => {
+ * await writeAll(ring, fd, Buffer.from('hello')).catch((error) => {
  *   console.log(error.code, error.bytes); // ENOSPC 0
  * });
  * ```
@@ -236,7 +236,7 @@ export function checkParts(name: string, data: unknown): Uint8Array[] {
  * import { Ring, writeAll } from 'uring';
  *
  * await using ring = new Ring();
- * const fd = openSync('/tmp/example.log', 'a');
+ * const fd = openSync('./example.log', 'a');
  * await writeAll(ring, fd, [Buffer.from('one\n'), Buffer.from('two\n')]);
  * ```
  */
@@ -275,13 +275,19 @@ function checkMessageFlags({ messageFlags }: FullTransferOptions): number {
  * @see {@link https://man7.org/linux/man-pages/man2/send.2.html send(2)}
  * @example
  * ```ts
- * import { Ring, recvExactly, sendAll, type UringError } from 'uring';
+ * import { accept, bind, connect, listen, recvExactly, Ring, sendAll, socket } from 'uring';
  *
- * async function echo(ring: Ring, fd: number): Promise<void> {
- *   const message = ring.alloc(64);
- *   await recvExactly(ring, fd, message);
- *   await sendAll(ring, fd, message, { timeoutMs: 1000 });
- * }
+ * await using ring = new Ring();
+ * const listening = await ring.exec(socket('unix', 'stream'));
+ * await ring.exec(bind(listening, { path: './example.sock' }));
+ * await ring.exec(listen(listening));
+ * const client = await ring.exec(socket('unix', 'stream'));
+ * await ring.exec(connect(client, { path: './example.sock' }));
+ * const server = await ring.exec(accept(listening));
+ * const sending = sendAll(ring, client, Buffer.alloc(1_000_000), { timeoutMs: 1000 });
+ * const header = Buffer.alloc(4);
+ * await recvExactly(ring, server, header);
+ * await Promise.all([sending, recvExactly(ring, server, Buffer.alloc(1_000_000 - header.length))]);
  * ```
  */
 export async function sendAll(
@@ -310,15 +316,22 @@ export async function sendAll(
  * @see {@link https://man7.org/linux/man-pages/man2/recv.2.html recv(2)}
  * @example
  * ```ts
- * import { Ring, recvExactly } from 'uring';
+ * import { accept, bind, connect, listen, recvExactly, Ring, send, socket } from 'uring';
  *
- * async function readMessage(ring: Ring, fd: number): Promise<Buffer> {
- *   const header = Buffer.alloc(4);
- *   await recvExactly(ring, fd, header);
- *   const message = Buffer.alloc(header.readUInt32BE());
- *   await recvExactly(ring, fd, message, { timeoutMs: 5000 });
- *   return message;
- * }
+ * await using ring = new Ring();
+ * const listening = await ring.exec(socket('unix', 'stream'));
+ * await ring.exec(bind(listening, { path: './example.sock' }));
+ * await ring.exec(listen(listening));
+ * const client = await ring.exec(socket('unix', 'stream'));
+ * await ring.exec(connect(client, { path: './example.sock' }));
+ * const server = await ring.exec(accept(listening));
+ * await ring.exec(send(client, Buffer.from([0, 0, 0, 5])));
+ * await ring.exec(send(client, Buffer.from('hello')));
+ * const header = Buffer.alloc(4);
+ * await recvExactly(ring, server, header, { timeoutMs: 1000 });
+ * const message = Buffer.alloc(header.readUInt32BE());
+ * await recvExactly(ring, server, message, { timeoutMs: 1000 });
+ * console.log(message.toString()); // hello
  * ```
  */
 export async function recvExactly(

@@ -1,7 +1,9 @@
 /** The most of a file that is read at a time. */
 const PIECE_BYTES = 1 << 20;
 /** What is there for a file of which the size is not known. */
-const FIRST_BYTES = 1 << 16;
+const FIRST_BYTES = 1 << 18;
+/** A file that is no larger is not asked for its size: a worker thread of the kernel is slower than a few copies. */
+const UNASKED_BYTES = 1 << 22;
 /** As node:fs has it: larger files are to be read in pieces. */
 const FILE_BYTES_MAX = 2 ** 31 - 1;
 
@@ -27,10 +29,20 @@ export class Growing {
     if (sizeBytes >= this.#memory.length) this.#resize(sizeBytes + 1);
   }
 
+  /** More memory is needed to read on. */
+  get isFull(): boolean {
+    return this.#used === this.#memory.length;
+  }
+
+  /** It is so large that its size should be known. */
+  get isLarge(): boolean {
+    return this.#used >= UNASKED_BYTES;
+  }
+
   /** Where the next read goes. */
   room(): Buffer {
     const used = this.#used;
-    if (used === this.#memory.length) {
+    if (this.isFull) {
       if (used > FILE_BYTES_MAX) throw tooLarge(used);
       this.#resize(Math.min(Math.max(used * 2, FIRST_BYTES), FILE_BYTES_MAX + 1));
     }

@@ -99,8 +99,9 @@ export class ReadLane<T> extends Lane implements Worker {
   #restError: UringError | undefined;
   #growing: Growing | undefined;
   #opensSlot = false;
-  /** What a large file says its size is. */
+  /** What a large file says its size is, once it was asked. */
   #sizeBytes = 0;
+  #hasAsked = false;
 
   constructor(runner: Runner, crew: Crew<T>, how: Reading<T>) {
     super(runner);
@@ -268,12 +269,13 @@ export class ReadLane<T> extends Lane implements Worker {
     } else {
       this.#growing = new Growing([this.#first, this.#rest]);
       if (error?.code === 'EAGAIN') this.#growing.isAsync = true;
-      if (typeof this.#file === 'number' && error === undefined) this.#askSize(this.#file);
-      else this.#grow();
+      this.#hasAsked = false;
+      this.#grow();
     }
   }
 
   #askSize(fd: number): void {
+    this.#hasAsked = true;
     this.#phase = 'sizing';
     this.run([new Link(statx(fd, { mask: StatxMask.SIZE }), this, undefined, Step.size)]);
   }
@@ -290,6 +292,10 @@ export class ReadLane<T> extends Lane implements Worker {
       return;
     }
     const growing = this.#growing as Growing;
+    if (growing.isFull && growing.isLarge && !this.#hasAsked && typeof this.#file === 'number') {
+      this.#askSize(this.#file);
+      return;
+    }
     const flags = growing.isAsync ? SqeFlags.ASYNC : 0;
     const operation = read(this.#file as Fd, growing.room(), { flags });
     operation.path = this.#read.path;

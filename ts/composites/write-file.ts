@@ -49,8 +49,8 @@ function checkFsync(wanted: unknown): { readonly dataOnly: boolean } | undefined
  * import { Ring, writeFile } from 'uring';
  *
  * await using ring = new Ring();
- * await writeFile(ring, '/tmp/settings.json', JSON.stringify({ mode: 'fast' }), { fsync: true });
- * await writeFile(ring, '/tmp/example.log', ['one\n', 'two\n'].map((line) => Buffer.from(line)), { openFlags: 'a' });
+ * await writeFile(ring, './settings.json', JSON.stringify({ mode: 'fast' }), { fsync: true });
+ * await writeFile(ring, './example.log', ['one\n', 'two\n'].map((line) => Buffer.from(line)), { openFlags: 'a' });
  * ```
  */
 export async function writeFile(
