@@ -1,11 +1,9 @@
 // Working on many items, a few at a time.
 import { AbortError, timeoutError, UringError } from '../errors.ts';
+import type { Clock } from '../runtime/clock.ts';
 import type { Lane } from '../runtime/lane.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
 import type { Limits, Stopped } from '../runtime/together.ts';
-
-/** Node's timers take no more. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
 
 /** @internal A lane that takes items from a crew. */
 export interface Worker extends Pick<Lane, 'stop'> {
@@ -20,6 +18,7 @@ export interface Worker extends Pick<Lane, 'stop'> {
 export class Crew<T> {
   /** One for each item, as soon as it is there. */
   readonly results: (PromiseSettledResult<T> | undefined)[];
+  readonly #clock: Clock;
   readonly #name: string;
   readonly #count: number;
   readonly #limits: Limits;
@@ -37,7 +36,7 @@ export class Crew<T> {
   /** Files that the lanes have open. */
   #open = 0;
   #stopped: Stopped | 'left';
-  #timer: NodeJS.Timeout | undefined;
+  #forgetTimer: (() => void) | undefined;
   readonly #onAbort = (): void => this.stop('aborted');
 
   /**
@@ -45,8 +44,9 @@ export class Crew<T> {
    * @param until items before this one may be begun; see `advance`
    * @throws {@link AbortError} when the signal is aborted already
    */
-  constructor(name: string, count: number, until: number, limits: Limits) {
+  constructor(clock: Clock, name: string, count: number, until: number, limits: Limits) {
     if (limits.signal?.aborted === true) throw new AbortError(limits.signal.reason);
+    this.#clock = clock;
     this.#name = name;
     this.#count = count;
     this.#until = until;
@@ -62,7 +62,7 @@ export class Crew<T> {
     const { signal, timeoutMs } = this.#limits;
     if (signal !== undefined) whenAborted(signal, this.#onAbort);
     if (timeoutMs !== undefined)
-      this.#timer = setTimeout(() => this.stop('timed out'), Math.min(timeoutMs, TIMER_MAX_MS)).unref();
+      this.#forgetTimer = this.#clock.after(timeoutMs, () => this.stop('timed out'));
     this.#workers.push(...workers);
     for (const worker of workers) worker.begin();
     if (this.#count === 0) this.#finishIfIdle();
@@ -132,7 +132,7 @@ export class Crew<T> {
 
   #finishIfIdle(): void {
     if (this.#idle.length < this.#workers.length) return;
-    clearTimeout(this.#timer);
+    this.#forgetTimer?.();
     const { signal } = this.#limits;
     if (signal !== undefined) forgetAborted(signal, this.#onAbort);
     this.#end();

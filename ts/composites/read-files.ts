@@ -63,7 +63,7 @@ function crewOf(
   ahead: number,
 ): { crew: Crew<Contents>; begin: () => void } {
   const { encoding } = checked;
-  const crew = new Crew<Contents>(name, paths.length, ahead, checked.limits);
+  const crew = new Crew<Contents>(ring.runner.attached.clock, name, paths.length, ahead, checked.limits);
   const how = {
     paths,
     expectedBytes: checked.expectedBytes,

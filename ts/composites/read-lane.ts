@@ -1,5 +1,4 @@
 // Reading whole files, one after the other.
-import { closeSync } from 'node:fs';
 import type { UringError } from '../errors.ts';
 import { SqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
@@ -8,6 +7,7 @@ import { type AnyOperation, type Fd, Operation, type Outcome, type Payload } fro
 import { read } from '../ops/file.ts';
 import { close, openat } from '../ops/open.ts';
 import { statx } from '../ops/statx.ts';
+import { closeDescriptor } from '../platform/descriptors.ts';
 import { Lane } from '../runtime/lane.ts';
 import { Link } from '../runtime/link.ts';
 import type { Runner } from '../runtime/runner.ts';
@@ -209,7 +209,7 @@ export class ReadLane<T> extends Lane implements Worker {
 
   /** Closes without the ring. */
   #giveUp(file: Fd | undefined): void {
-    if (typeof file === 'number') closeSync(file);
+    if (typeof file === 'number') closeDescriptor(file);
     else if (file !== undefined) this.runner.clearFile(file);
   }
 

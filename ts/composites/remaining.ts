@@ -3,13 +3,17 @@ import { timeoutError, UringError } from '../errors.ts';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
 import type { Operation } from '../operation.ts';
 import type { Ring } from '../ring.ts';
+import type { Clock } from '../runtime/clock.ts';
 import type { Limits } from '../runtime/together.ts';
+
+const NSEC_PER_MS = 1e6;
 
 /** @internal Runs the operations of a composite, which its signal and its deadline are common to. */
 export class Remaining {
   readonly #ring: Ring;
   readonly #name: string;
   readonly #limits: Limits;
+  readonly #clock: Clock;
   readonly #endsAtMs: number;
   readonly #isLimited: boolean;
 
@@ -19,7 +23,8 @@ export class Remaining {
     this.#name = name;
     this.#limits = checkExecOptions(options);
     const { signal, timeoutMs } = this.#limits;
-    this.#endsAtMs = performance.now() + (timeoutMs ?? Number.POSITIVE_INFINITY);
+    this.#clock = ring.runner.attached.clock;
+    this.#endsAtMs = nowMs(this.#clock) + (timeoutMs ?? Number.POSITIVE_INFINITY);
     this.#isLimited = signal !== undefined || timeoutMs !== undefined;
   }
 
@@ -28,7 +33,7 @@ export class Remaining {
     if (!this.#isLimited) return this.#ring.exec(operation);
     const { signal, timeoutMs } = this.#limits;
     if (timeoutMs === undefined) return this.#ring.exec(operation, this.#limits as ExecOptions);
-    const leftMs = this.#endsAtMs - performance.now();
+    const leftMs = this.#endsAtMs - nowMs(this.#clock);
     // What is aborted says so, however late it is.
     if (leftMs <= 0 && signal?.aborted !== true) return Promise.reject(this.#late());
     const timeLeft = { timeoutMs: Math.max(0, leftMs) };
@@ -39,4 +44,8 @@ export class Remaining {
     const cause = new UringError('ECANCELED', 'the deadline came first', { syscall: this.#name });
     return timeoutError(cause);
   }
+}
+
+function nowMs(clock: Clock): number {
+  return Number(clock.nowNs()) / NSEC_PER_MS;
 }

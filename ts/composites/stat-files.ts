@@ -127,12 +127,13 @@ export async function statFiles(
   paths: Iterable<Path>,
   options: StatFilesOptions = {},
 ): Promise<PromiseSettledResult<AnyStats>[]> {
+  checkRing(ring);
   const limits = checkExecOptions(options);
   const concurrency = checkConcurrency(options.concurrency);
   asking(options);
   const all = checkPaths('paths', paths);
-  const crew = new Crew<AnyStats>('statFiles', all.length, all.length, limits);
-  const lanes = laneCount(checkRing(ring), concurrency, all.length);
+  const crew = new Crew<AnyStats>(ring.runner.attached.clock, 'statFiles', all.length, all.length, limits);
+  const lanes = laneCount(ring, concurrency, all.length);
   crew.begin(Array.from({ length: lanes }, () => new StatLane(ring.runner, crew, all, options)));
   const error = await crew.ended();
   if (error !== undefined) throw error;

@@ -1,11 +1,11 @@
 // Writing whole files.
-import { closeSync } from 'node:fs';
 import { invalidValue, type UringError } from '../errors.ts';
 import type { ExecOptions } from '../exec-options.ts';
 import type { Bytes } from '../memory/bytes.ts';
 import { close, openat } from '../ops/open.ts';
 import type { Path } from '../ops/path-arguments.ts';
 import { fsync } from '../ops/sync.ts';
+import { closeDescriptor } from '../platform/descriptors.ts';
 import type { Ring } from '../ring.ts';
 import { checkEncoding, checkRing } from './check.ts';
 import { checkParts, writeWhole, writing } from './full-length.ts';
@@ -100,6 +100,6 @@ async function closeFile(ring: Ring, fd: number): Promise<void> {
     const { code } = error as UringError;
     const hasNotRun = code === 'ECANCELED' || code?.startsWith('ERR_URING_') === true;
     if (!hasNotRun) throw error;
-    closeSync(fd);
+    closeDescriptor(fd);
   }
 }
