@@ -62,6 +62,7 @@ const EXPORTS = [
   'fgetxattr',
   'filesUpdate',
   'fixedFdInstall',
+  'forEachFile',
   'fsetxattr',
   'fsync',
   'ftruncate',

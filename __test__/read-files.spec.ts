@@ -4,7 +4,16 @@ import { createWriteStream, existsSync, mkdirSync, readFileSync, truncateSync, w
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
-import { AbortError, Ring, readFile, readFiles, readFilesInOrder, timeout } from 'uring';
+import {
+  AbortError,
+  forEachFile,
+  Ring,
+  readFile,
+  readFiles,
+  readFilesInOrder,
+  timeout,
+  type UringError,
+} from 'uring';
 import { assertUsable, pattern } from './_fixtures.ts';
 import { leakCheck, openFds, tmpDir, withRing } from './_helpers.ts';
 import { runModule, WELL } from './_process.ts';
@@ -76,8 +85,10 @@ for (const direct of [false, true]) {
       await assertUsable(t, ring);
       const before = openFds();
       for (const expectedBytes of [1, 16_384, 65_536]) {
-        const results = await readFiles(ring, paths, { direct, expectedBytes });
-        assertContents(t, results, contents);
+        for (const shortIsEnd of [false, true]) {
+          const results = await readFiles(ring, paths, { direct, expectedBytes, shortIsEnd });
+          assertContents(t, results, contents);
+        }
         for (const [at, path] of paths.entries())
           t.true(
             (await readFile(ring, path, { direct, expectedBytes })).equals(contents[at] as Buffer),
@@ -375,6 +386,48 @@ test.serial('in order: leaving the loop ends the reading, as does a signal', asy
   });
 });
 
+test.serial('for each: files are shown as they come, and what the callback throws ends it', async (t) => {
+  const { dir, paths, contents } = filesOf(t, [0, 10, 5000, 16_384, 16_449, 100_000, 5_000_000]);
+  const asked = [...paths, join(dir, 'missing'), dir];
+  await withRing({}, async (ring) => {
+    await assertUsable(t, ring);
+    const before = openFds();
+    const seen = new Map<number, Buffer | string>();
+    await forEachFile(ring, asked, (error, bytes, at) => {
+      t.false(seen.has(at));
+      seen.set(at, error === null ? Buffer.from(bytes) : (error as UringError).code);
+      if (error !== null) t.is(bytes.length, 0);
+    });
+    t.is(seen.size, asked.length);
+    for (const [at, content] of contents.entries())
+      t.true(content.equals(seen.get(at) as Buffer), `file ${at}`);
+    t.deepEqual([seen.get(7), seen.get(8)], ['ENOENT', 'EISDIR']);
+    assertNothingLeft(t, ring, before);
+    let calls = 0;
+    const broken = forEachFile(ring, Array(1000).fill(paths[1]), () => {
+      calls += 1;
+      if (calls === 300) throw new Error('enough');
+    });
+    await t.throwsAsync(broken, { message: 'enough' });
+    t.is(calls, 300);
+    assertNothingLeft(t, ring, before);
+    await t.throwsAsync(forEachFile(ring, paths, 7 as never), {
+      code: 'ERR_INVALID_ARG_TYPE',
+      message: /callback/,
+    });
+  });
+});
+
+test('memory that was shown in a callback, and transferred from there, is not used again', async (t) => {
+  const { paths, contents } = smallFiles(t, 50);
+  await withRing({}, async (ring) => {
+    await forEachFile(ring, paths.slice(0, 1), (_error, bytes) => {
+      structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] });
+    });
+    assertContents(t, await readFiles(ring, paths), contents);
+  });
+});
+
 test('what is wrong is refused before anything is read', async (t) => {
   const dir = tmpDir(t);
   mkdirSync(join(dir, 'sub'));
@@ -401,6 +454,7 @@ test('what is wrong is refused before anything is read', async (t) => {
     await t.throwsAsync(one('x', { expectedBytes: 0 }), { ...range, message: /expectedBytes/ });
     await t.throwsAsync(one('x', { expectedBytes: 65_537 }), { ...range, message: /expectedBytes/ });
     await t.throwsAsync(one('x', { encoding: 'latin9' }), { ...value, message: /encoding/ });
+    await t.throwsAsync(one('x', { shortIsEnd: 1 }), { ...type, message: /shortIsEnd/ });
     await t.throwsAsync(one('x', { direct: 1 }), { ...type, message: /direct/ });
     await t.throwsAsync(one('x', { signal: {} }), { ...type, message: /signal/ });
     await t.throwsAsync(one('x', { timeoutMs: -1 }), { ...range, message: /timeoutMs/ });

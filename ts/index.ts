@@ -48,6 +48,8 @@ export {
   writeAll,
 } from './composites/full-length.ts';
 export {
+  type FileCallback,
+  forEachFile,
   type ReadFileOptions,
   type ReadFilesOptions,
   readFile,

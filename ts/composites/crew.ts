@@ -16,6 +16,8 @@ export interface Worker extends Pick<Lane, 'stop'> {
  * until then the kernel has memory and files of theirs.
  */
 export class Crew<T> {
+  /** Called for an item that failed. */
+  onRejected: (reason: Error, item: number) => void = () => {};
   /** One for each item, as soon as it is there. */
   readonly results: (PromiseSettledResult<T> | undefined)[];
   readonly #clock: Clock;
@@ -33,6 +35,8 @@ export class Crew<T> {
   /** Items before this one may be begun. */
   #until: number;
   #settled = 0;
+  readonly #atEnd: (() => void)[] = [];
+  readonly #thrown: unknown[] = [];
   /** Files that the lanes have open. */
   #open = 0;
   #stopped: Stopped | 'left';
@@ -84,6 +88,7 @@ export class Crew<T> {
   settle(item: number, result: PromiseSettledResult<T>): void {
     this.results[item] = result;
     this.#settled += 1;
+    if (result.status === 'rejected') this.onRejected(result.reason, item);
     this.#onResult();
   }
 
@@ -135,12 +140,30 @@ export class Crew<T> {
     this.#forgetTimer?.();
     const { signal } = this.#limits;
     if (signal !== undefined) forgetAborted(signal, this.#onAbort);
+    for (const callback of this.#atEnd.splice(0)) callback();
     this.#end();
     this.#onResult();
   }
 
-  /** The results one after the other, no more than `ahead` of them in advance. */
-  async *inOrder(begin: () => void, ahead: number): AsyncGenerator<PromiseSettledResult<T>, void, void> {
+  /** Calls back when it is over. */
+  onEnd(callback: () => void): void {
+    this.#atEnd.push(callback);
+  }
+
+  /** Runs code of the user's: what it throws ends all. */
+  guard(run: () => void): void {
+    if (this.#thrown.length > 0) return;
+    try {
+      run();
+    } catch (error) {
+      this.#thrown.push(error);
+      this.stop('left');
+    }
+  }
+
+  /** The results one after the other, no more of them in advance than may be begun at first. */
+  async *inOrder(begin: () => void): AsyncGenerator<PromiseSettledResult<T>, void, void> {
+    const ahead = this.#until;
     begin();
     try {
       for (let item = 0; item < this.#count; item += 1) {
@@ -168,6 +191,7 @@ export class Crew<T> {
   /** Why it ended before all was done, once it has. */
   async ended(): Promise<AbortError | UringError | undefined> {
     await this.#over;
+    if (this.#thrown.length > 0) throw this.#thrown[0];
     if (this.#settled === this.#count) return undefined;
     if (this.#stopped === 'aborted') return new AbortError(this.#limits.signal?.reason, this.results);
     const cause = new UringError('ECANCELED', 'the deadline came first', { syscall: this.#name });

@@ -3,11 +3,12 @@ import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
 import type { Path } from '../ops/path-arguments.ts';
 import type { Ring } from '../ring.ts';
 import type { Limits } from '../runtime/together.ts';
-import { checkInteger, isSet } from '../validate.ts';
+import { checkFunction, checkInteger, isSet } from '../validate.ts';
 import { checkConcurrency, checkEncoding, checkRing, laneCount } from './check.ts';
 import { Crew } from './crew.ts';
+import { LaneMemory } from './lane-memory.ts';
 import { type CheckedPath, checkOnePath, checkPaths } from './lane-path.ts';
-import { ReadLane } from './read-lane.ts';
+import { MORE_BYTES, type Reading, ReadLane } from './read-lane.ts';
 import { Slab } from './slab.ts';
 
 /** How {@link readFile} reads. */
@@ -21,6 +22,12 @@ export interface ReadFileOptions extends ExecOptions {
   direct?: boolean;
   /** Files of up to so many bytes are read at once, larger ones in several turns. Default 16384, at most 65536. */
   expectedBytes?: number;
+  /**
+   * A read that brings less than there was room for is the end of a file, which saves a read for each: about a tenth of
+   * the time. True of regular files on a disk, unless it fails in their middle; not of /proc and /sys, pipes and terminals,
+   * of which only a beginning would be read. Default false.
+   */
+  shortIsEnd?: boolean;
 }
 
 /** How {@link readFiles} reads. */
@@ -32,10 +39,13 @@ export interface ReadFilesOptions extends ReadFileOptions {
 const EXPECTED_BYTES = 16_384;
 const EXPECTED_BYTES_MAX = 65_536;
 
+const NOTHING = Buffer.alloc(0);
+
 interface Checked {
   readonly limits: Limits;
   readonly encoding: BufferEncoding | undefined;
   readonly isDirect: boolean;
+  readonly shortIsEnd: boolean;
   readonly expectedBytes: number;
   readonly concurrency: number;
 }
@@ -48,34 +58,47 @@ function checkReading(ring: Ring, options: ReadFilesOptions): Checked {
     limits,
     encoding: checkEncoding(options.encoding),
     isDirect: isSet('options.direct', options.direct) && hasSlots,
+    shortIsEnd: isSet('options.shortIsEnd', options.shortIsEnd),
     expectedBytes: checkInteger('options.expectedBytes', expectedBytes, 1, EXPECTED_BYTES_MAX),
     concurrency: checkConcurrency(options.concurrency),
   };
 }
 
 type Contents = Buffer | string;
+type Take<T> = Reading<T>['take'];
 
-function crewOf(
+/** How the bytes of files are given to whoever asked for them. */
+function giving({ encoding }: Checked, count: number): Take<Contents> {
+  if (encoding !== undefined) return (memory, length) => memory.toString(encoding, 0, length);
+  const slab = new Slab(count);
+  return (memory, length, isOwn) => (isOwn ? memory : slab.copy(memory, length));
+}
+
+interface Prepared<T> {
+  readonly crew: Crew<T>;
+  readonly begin: () => void;
+}
+
+/** Lanes for the files, which do not begin yet. */
+function prepare<T>(
   ring: Ring,
   name: string,
   paths: readonly CheckedPath[],
   checked: Checked,
-  ahead: number,
-): { crew: Crew<Contents>; begin: () => void } {
-  const { encoding } = checked;
-  const crew = new Crew<Contents>(ring.runner.attached.clock, name, paths.length, ahead, checked.limits);
-  const how = {
-    paths,
-    expectedBytes: checked.expectedBytes,
-    direct: checked.isDirect,
-    slab: new Slab(paths.length),
-    decode: (bytes: Buffer): Contents => (encoding === undefined ? bytes : bytes.toString(encoding)),
+  take: Take<T>,
+): Prepared<T> {
+  const ahead = name === 'readFilesInOrder' ? 2 * checked.concurrency : paths.length;
+  const crew = new Crew<T>(ring.runner.attached.clock, name, paths.length, ahead, checked.limits);
+  const how = { paths, direct: checked.isDirect, shortIsEnd: checked.shortIsEnd, take };
+  const begin = (): void => {
+    const memory = LaneMemory.of(ring, checked.expectedBytes + MORE_BYTES);
+    const pieces = Array.from({ length: laneCount(ring, checked.concurrency, paths.length) }, () =>
+      memory.take(),
+    );
+    crew.onEnd(() => memory.give(pieces));
+    crew.begin(pieces.map((piece) => new ReadLane(ring.runner, crew, how, piece)));
   };
-  const lanes = Array.from(
-    { length: laneCount(ring, checked.concurrency, paths.length) },
-    () => new ReadLane(ring.runner, crew, how),
-  );
-  return { crew, begin: () => crew.begin(lanes) };
+  return { crew, begin };
 }
 
 /**
@@ -107,7 +130,7 @@ export function readFile(ring: Ring, path: Path, options?: ReadFileOptions): Pro
 export async function readFile(ring: Ring, path: Path, options: ReadFileOptions = {}): Promise<Contents> {
   const checked = checkReading(checkRing(ring), options);
   const paths = [checkOnePath('path', path)];
-  const { crew, begin } = crewOf(ring, 'readFile', paths, checked, 1);
+  const { crew, begin } = prepare(ring, 'readFile', paths, checked, giving(checked, 1));
   begin();
   const error = await crew.ended();
   if (error !== undefined) throw Object.assign(error, { result: undefined });
@@ -153,7 +176,7 @@ export async function readFiles(
 ): Promise<PromiseSettledResult<Contents>[]> {
   const checked = checkReading(checkRing(ring), options);
   const all = checkPaths('paths', paths);
-  const { crew, begin } = crewOf(ring, 'readFiles', all, checked, all.length);
+  const { crew, begin } = prepare(ring, 'readFiles', all, checked, giving(checked, all.length));
   begin();
   const error = await crew.ended();
   if (error !== undefined) throw error;
@@ -192,7 +215,46 @@ export function readFilesInOrder(
 ): AsyncGenerator<PromiseSettledResult<Contents>, void, void> {
   const checked = checkReading(checkRing(ring), options);
   const all = checkPaths('paths', paths);
-  const ahead = 2 * checked.concurrency;
-  const { crew, begin } = crewOf(ring, 'readFilesInOrder', all, checked, ahead);
-  return crew.inOrder(begin, ahead);
+  const { crew, begin } = prepare(ring, 'readFilesInOrder', all, checked, giving(checked, all.length));
+  return crew.inOrder(begin);
+}
+
+/** Takes one file of {@link forEachFile}. */
+export type FileCallback = (error: Error | null, bytes: Buffer, at: number) => void;
+
+/**
+ * As {@link readFiles}, for whoever needs each file only for a moment: calls back with the bytes of each as soon as it is
+ * read, in whatever order, and nothing is copied or kept. The fastest way to look through many files.
+ *
+ * @param callback gets (error, bytes, at): the bytes are the file's while it runs, and another's as soon as it returns;
+ * empty if there is an error. What it throws ends the reading, and is what the promise rejects with
+ * @returns when all were read; rejects when it was aborted or the time was up. All files are closed by then
+ * @example
+ * ```ts
+ * import { createHash } from 'node:crypto';
+ * import { forEachFile, Ring } from 'uring';
+ *
+ * await using ring = new Ring();
+ * const hashes = new Map();
+ * await forEachFile(ring, ['/etc/hostname', '/etc/passwd'], (error, bytes, at) => {
+ *   if (error === null) hashes.set(at, createHash('sha256').update(bytes).digest('hex'));
+ * });
+ * ```
+ */
+export async function forEachFile(
+  ring: Ring,
+  paths: Iterable<Path>,
+  callback: FileCallback,
+  options: Omit<ReadFilesOptions, 'encoding'> = {},
+): Promise<void> {
+  const checked = checkReading(checkRing(ring), options);
+  const all = checkPaths('paths', paths);
+  checkFunction('callback', callback);
+  const { crew, begin } = prepare<void>(ring, 'forEachFile', all, checked, (memory, length, _isOwn, at) =>
+    crew.guard(() => callback(null, memory.subarray(0, length), at)),
+  );
+  crew.onRejected = (reason, at) => crew.guard(() => callback(reason, NOTHING, at));
+  begin();
+  const error = await crew.ended();
+  if (error !== undefined) throw error;
 }

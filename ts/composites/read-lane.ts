@@ -2,8 +2,7 @@
 import type { UringError } from '../errors.ts';
 import { SqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
-import type { StagedBlock } from '../memory/staging.ts';
-import { type AnyOperation, type Fd, Operation, type Outcome, type Payload } from '../operation.ts';
+import { type AnyOperation, type Fd, Operation } from '../operation.ts';
 import { read } from '../ops/file.ts';
 import { close, openat } from '../ops/open.ts';
 import { statx } from '../ops/statx.ts';
@@ -15,47 +14,31 @@ import { type Stats, StatxMask } from '../stats.ts';
 import type { Crew, Worker } from './crew.ts';
 import { Growing } from './growing.ts';
 import { type CheckedPath, LanePath, pathOf } from './lane-path.ts';
-import type { Slab } from './slab.ts';
 
-/** Enough to see whether there is more: mostly there is not. */
-const MORE_BYTES = 64;
-const EMPTY = Buffer.alloc(0);
+/** @internal Enough to see whether there is more: mostly there is not. */
+export const MORE_BYTES = 64;
 
 /** @internal How files are read. */
 export interface Reading<T> {
   readonly paths: readonly CheckedPath[];
-  readonly expectedBytes: number;
   readonly direct: boolean;
-  readonly slab: Slab;
-  /** What the bytes of a file are turned into. */
-  readonly decode: (bytes: Buffer) => T;
+  /** A read that brings less than there is room for is the last. */
+  readonly shortIsEnd: boolean;
+  /**
+   * What a file is turned into: the first `length` bytes of the memory, which will be used for other files unless it
+   * `isOwn`.
+   */
+  readonly take: (memory: Buffer, length: number, isOwn: boolean, item: number) => T;
 }
 
 /** The operation that a completion belongs to. */
 const Step = { open: 0, read: 1, more: 2, size: 3, grow: 4, close: 5 } as const;
 type Phase = 'opening' | 'reading' | 'sizing' | 'growing' | 'closing';
 
-/** Room for what is read, in memory of the engine's. */
-class Room implements Payload {
-  readonly sizeBytes: number;
-
-  constructor(sizeBytes: number) {
-    this.sizeBytes = sizeBytes;
-  }
-
-  write(block: StagedBlock, record: Int32Array, base: number): void {
-    record[base + 4] = block.offset;
-    record[base + 5] = block.handle;
-  }
-}
-
-function reading(sizeBytes: number, slab: Slab): Operation<Buffer> {
-  const operation = new Operation<Buffer>(Op.read, undefined);
+/** A read into memory of the lane. */
+function reading(memory: Buffer): Operation<number> {
+  const operation = new Operation<number>(Op.read, undefined).bytes(memory, 'kernelWrites');
   operation.offset = -1;
-  operation.length = sizeBytes;
-  operation.arguments(new Room(sizeBytes));
-  operation.decode = ({ res, staged }: Outcome) =>
-    res === 0 || staged === undefined ? EMPTY : slab.copy(staged.view, res);
   return operation;
 }
 
@@ -86,16 +69,19 @@ export class ReadLane<T> extends Lane implements Worker {
   readonly #closeLink = new Link(this.#close, this, undefined, Step.close);
   readonly #descriptor: Opening;
   readonly #slot: Opening | undefined;
-  readonly #read: Operation<Buffer>;
-  readonly #more: Operation<Buffer>;
+  /** What is read, and behind it what the second read brings. */
+  readonly #memory: Buffer;
+  readonly #read: Operation<number>;
+  readonly #more: Operation<number>;
   readonly #reads: readonly Link[];
   #phase: Phase = 'closing';
   #item = -1;
   #file: Fd | undefined;
   #closing: Fd | undefined;
   #error: UringError | undefined;
-  #first: Buffer = EMPTY;
-  #rest: Buffer = EMPTY;
+  /** How much the first read brought, and the second. */
+  #first = 0;
+  #rest = 0;
   #restError: UringError | undefined;
   #growing: Growing | undefined;
   #opensSlot = false;
@@ -103,18 +89,19 @@ export class ReadLane<T> extends Lane implements Worker {
   #sizeBytes = 0;
   #hasAsked = false;
 
-  constructor(runner: Runner, crew: Crew<T>, how: Reading<T>) {
+  /** @param memory of the ring: as much as is read at once, and {@link MORE_BYTES} */
+  constructor(runner: Runner, crew: Crew<T>, how: Reading<T>, memory: Buffer) {
     super(runner);
     this.#crew = crew;
     this.#how = how;
     this.#descriptor = this.#opening(openat('.'));
     this.#slot = how.direct ? this.#opening(openat('.', { direct: true })) : undefined;
-    this.#read = reading(how.expectedBytes, how.slab);
-    this.#more = reading(MORE_BYTES, how.slab);
-    this.#reads = [
-      new Link(this.#read, this, undefined, Step.read, SqeFlags.HARDLINK),
-      new Link(this.#more, this, undefined, Step.more),
-    ];
+    this.#memory = memory;
+    this.#read = reading(memory.subarray(0, memory.length - MORE_BYTES));
+    this.#more = reading(memory.subarray(memory.length - MORE_BYTES));
+    const isAlone = how.shortIsEnd;
+    const link = new Link(this.#read, this, undefined, Step.read, isAlone ? 0 : SqeFlags.HARDLINK);
+    this.#reads = isAlone ? [link] : [link, new Link(this.#more, this, undefined, Step.more)];
   }
 
   #opening(operation: AnyOperation): Opening {
@@ -135,11 +122,11 @@ export class ReadLane<T> extends Lane implements Worker {
     if (step === Step.close) this.#closed(error);
     else if (step === Step.more) {
       this.#restError = error ?? undefined;
-      this.#rest = (result as Buffer | undefined) ?? EMPTY;
+      this.#rest = (result as number | undefined) ?? 0;
     } else {
       this.#error = error ?? undefined;
       if (step === Step.open) this.#file = result as Fd | undefined;
-      else if (step === Step.read) this.#first = (result as Buffer | undefined) ?? EMPTY;
+      else if (step === Step.read) this.#first = (result as number | undefined) ?? 0;
       else if (step === Step.size) this.#sizeBytes = (result as Stats | undefined)?.size ?? 0;
       else if (error === null) this.#growing?.took(result as number);
     }
@@ -264,14 +251,21 @@ export class ReadLane<T> extends Lane implements Worker {
     const error = this.#error ?? this.#restError;
     if (error !== undefined && !isAgain(error)) {
       this.#fail(error);
-    } else if (this.#restError === undefined && this.#rest.length === 0) {
-      this.#done(this.#first);
+    } else if (error === undefined && this.#isAll()) {
+      this.#done(this.#memory, this.#first, false);
     } else {
-      this.#growing = new Growing([this.#first, this.#rest]);
+      const restAt = this.#memory.length - MORE_BYTES;
+      const rest = this.#memory.subarray(restAt, restAt + this.#rest);
+      this.#growing = new Growing([this.#memory.subarray(0, this.#first), rest]);
       if (error?.code === 'EAGAIN') this.#growing.isAsync = true;
       this.#hasAsked = false;
       this.#grow();
     }
+  }
+
+  #isAll(): boolean {
+    const isFull = this.#first === this.#memory.length - MORE_BYTES;
+    return this.#rest === 0 && !(this.#how.shortIsEnd && isFull);
   }
 
   #askSize(fd: number): void {
@@ -308,16 +302,18 @@ export class ReadLane<T> extends Lane implements Worker {
     const error = this.#error;
     const isSecondTry = error?.code === 'EAGAIN' && growing.isAsync;
     if (error !== undefined && (!isAgain(error) || isSecondTry)) this.#fail(error);
-    else if (error === undefined && growing.isAtEnd) this.#done(growing.bytes());
-    else {
+    else if (error === undefined && growing.isAtEnd) {
+      const bytes = growing.bytes();
+      this.#done(bytes, bytes.length, true);
+    } else {
       growing.isAsync = error?.code === 'EAGAIN';
       this.#grow();
     }
   }
 
-  #done(bytes: Buffer): void {
+  #done(memory: Buffer, length: number, isOwn: boolean): void {
     // It may throw: a string may be too long.
-    const value = this.#how.decode(bytes);
+    const value = this.#how.take(memory, length, isOwn, this.#item);
     this.#settle({ status: 'fulfilled', value });
     this.#goOn();
   }
@@ -331,8 +327,6 @@ export class ReadLane<T> extends Lane implements Worker {
   }
 
   #settle(result: PromiseSettledResult<T>): void {
-    this.#first = EMPTY;
-    this.#rest = EMPTY;
     this.#growing = undefined;
     this.#crew.settle(this.#item, result);
   }
