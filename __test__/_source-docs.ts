@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ROOT } from './_process.ts';
 
 const DOCUMENTED =
-  /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*(?:\/\/.*\s*)*export (?:declare )?(?:abstract )?(?:class|interface|function|const|type) (\w+)/g;
+  /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*(?:\/\/.*\s*)*export (?:declare )?(?:abstract |async )?(?:class|interface|function|const|type) (\w+)/g;
 
 /** Doc comments of everything that a source exports; of overloads all of them. */
 export function sourceDocs(): Map<string, string> {

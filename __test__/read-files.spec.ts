@@ -332,6 +332,17 @@ test('the smallest ring does, beside operations of others', async (t) => {
   });
 });
 
+test('a ring whose chains would be cut apart reads without them', async (t) => {
+  const { paths, contents } = filesOf(t, [0, 10, 5000, 16_384, 16_449, 100_000]);
+  await withRing({ sqpoll: { idleMs: 50 } }, async (first) => {
+    await withRing({ sqpoll: { idleMs: 50 }, attachTo: first }, async (ring) => {
+      assertContents(t, await readFiles(ring, paths), contents);
+      assertContents(t, await readFiles(ring, paths, { shortIsEnd: true, expectedBytes: 100 }), contents);
+      t.true((await readFile(ring, '/proc/filesystems', { expectedBytes: 10 })).length > 10);
+    });
+  });
+});
+
 test('many single reads at a time are each their own', async (t) => {
   const { paths, contents } = smallFiles(t, 300);
   await withRing({}, async (ring) => {

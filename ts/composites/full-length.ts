@@ -126,7 +126,7 @@ function checkPlace({ offset, rwFlags }: FullLengthOptions): Place {
 }
 
 /**
- * Reads until the buffer is full, or until the end of the file, however many reads that takes.
+ * Reads until the buffer is full, or until the end of the file, however many reads that takes. Since Linux 5.6.
  *
  * @param buffer memory to fill; nothing is read into an empty one
  * @returns the number of bytes, which is smaller than the buffer at the end of the file only. Rejects with a
@@ -224,7 +224,7 @@ export function checkParts(name: string, data: unknown): Uint8Array[] {
 }
 
 /**
- * Writes all of a buffer, or of several one after the other, however many writes that takes.
+ * Writes all of a buffer, or of several one after the other, however many writes that takes. Since Linux 5.6.
  *
  * @param data bytes to write; they must not change until it is done
  * @returns rejects with a {@link TransferError}, or an {@link AbortError} whose `result` it is: both tell how many bytes
@@ -265,7 +265,7 @@ function checkMessageFlags({ messageFlags }: FullTransferOptions): number {
 }
 
 /**
- * Sends all of a buffer on a stream socket, however much of it the socket takes at a time.
+ * Sends all of a buffer on a stream socket, however much of it the socket takes at a time. Since Linux 5.6.
  *
  * Sends of one socket that run at the same time may be mixed with each other: wait for one before the next.
  *
@@ -308,7 +308,7 @@ export async function sendAll(
 }
 
 /**
- * Receives exactly as many bytes from a stream socket as the buffer holds, however they arrive.
+ * Receives exactly as many bytes from a stream socket as the buffer holds, however they arrive. Since Linux 5.6.
  *
  * @param buffer memory to fill; nothing is received into an empty one
  * @returns rejects with a {@link TransferError}, whose code is `ERR_URING_SHORT_TRANSFER` when the other side has sent

@@ -103,7 +103,7 @@ function prepare<T>(
 
 /**
  * Reads a whole file, as `fs.promises.readFile` does: also one whose size is not known (in /proc, pipes, devices until
- * they end), or that changes meanwhile.
+ * they end), or that changes meanwhile. Since Linux 5.6.
  *
  * @returns the bytes, or with `encoding` a string. Rejects with the errors of open(2) and read(2) (`EISDIR` for a
  * directory), `ERR_FS_FILE_TOO_LARGE` beyond 2 GiB, an {@link AbortError}, or `ERR_URING_TIMEOUT`; the file is closed by then
@@ -141,7 +141,7 @@ export async function readFile(ring: Ring, path: Path, options: ReadFileOptions 
 
 /**
  * Reads many files, a number of them at a time: a batch of operations serves all of these, so that a file costs a
- * fraction of a system call.
+ * fraction of a system call. Since Linux 5.6.
  *
  * @returns one result for each path, in their order, as of `Promise.allSettled`: one that fails does not keep the others
  * from being read. Rejects, with what was read as its `result`, when it was aborted or the time was up; all files are
@@ -185,8 +185,9 @@ export async function readFiles(
 
 /**
  * As {@link readFiles}, one after the other: yields the result of each path in their order, and reads no more than
- * twice `concurrency` ahead of whoever consumes them. Leaving the loop ends the reading.
+ * twice `concurrency` ahead of whoever consumes them. Leaving the loop ends the reading. Since Linux 5.6.
  *
+ * @see {@link readFiles}
  * @example
  * ```ts
  * import { Ring, readFilesInOrder } from 'uring';
@@ -225,10 +226,12 @@ export type FileCallback = (error: Error | null, bytes: Buffer, at: number) => v
 /**
  * As {@link readFiles}, for whoever needs each file only for a moment: calls back with the bytes of each as soon as it is
  * read, in whatever order, and nothing is copied or kept. The fastest way to look through many files.
+ * Since Linux 5.6.
  *
  * @param callback gets (error, bytes, at): the bytes are the file's while it runs, and another's as soon as it returns;
  * empty if there is an error. What it throws ends the reading, and is what the promise rejects with
  * @returns when all were read; rejects when it was aborted or the time was up. All files are closed by then
+ * @see {@link readFiles}
  * @example
  * ```ts
  * import { createHash } from 'node:crypto';

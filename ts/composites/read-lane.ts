@@ -99,7 +99,7 @@ export class ReadLane<T> extends Lane implements Worker {
     this.#memory = memory;
     this.#read = reading(memory.subarray(0, memory.length - MORE_BYTES));
     this.#more = reading(memory.subarray(memory.length - MORE_BYTES));
-    const isAlone = how.shortIsEnd;
+    const isAlone = how.shortIsEnd || runner.cutsChains;
     const link = new Link(this.#read, this, undefined, Step.read, isAlone ? 0 : SqeFlags.HARDLINK);
     this.#reads = isAlone ? [link] : [link, new Link(this.#more, this, undefined, Step.more)];
   }
@@ -263,9 +263,11 @@ export class ReadLane<T> extends Lane implements Worker {
     }
   }
 
+  /** Whether there is no more: known, or believed. */
   #isAll(): boolean {
-    const isFull = this.#first === this.#memory.length - MORE_BYTES;
-    return this.#rest === 0 && !(this.#how.shortIsEnd && isFull);
+    if (this.#reads.length > 1) return this.#rest === 0;
+    const isShort = this.#first < this.#memory.length - MORE_BYTES;
+    return this.#first === 0 || (isShort && this.#how.shortIsEnd);
   }
 
   #askSize(fd: number): void {

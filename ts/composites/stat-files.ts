@@ -95,7 +95,7 @@ function asking({ dirFd, followSymlink, atFlags, mask, bigint }: StatFilesOption
 }
 
 /**
- * Asks for what the file system knows about many files, a number of them at a time.
+ * Asks for what the file system knows about many files, a number of them at a time. Since Linux 5.6.
  *
  * @returns one result for each path, in their order, as of `Promise.allSettled`: `Stats`, or with `bigint` `BigIntStats`,
  * and one that fails does not keep the others from being asked for. Rejects, with what is known as its `result`, when it

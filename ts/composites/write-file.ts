@@ -38,12 +38,13 @@ function checkFsync(wanted: unknown): { readonly dataOnly: boolean } | undefined
 }
 
 /**
- * Writes a whole file, which is made if it is not there, and emptied before if it is.
+ * Writes a whole file, which is made if it is not there, and emptied before if it is. Since Linux 5.6.
  *
  * @param data a string, bytes, or several parts one after the other; they must not change until it is done
  * @returns rejects with the errors of open(2), write(2) (a `TransferError`, which tells how many bytes were written),
  * fsync(2) and close(2), an {@link AbortError}, or `ERR_URING_TIMEOUT`; the file is closed by then, and what was
  * written stays
+ * @see {@link https://man7.org/linux/man-pages/man2/open.2.html open(2)}
  * @example
  * ```ts
  * import { Ring, writeFile } from 'uring';

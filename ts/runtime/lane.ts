@@ -1,6 +1,5 @@
-import { constants } from 'node:os';
 import type { Completion } from '../completion.ts';
-import { systemError, type UringError } from '../errors.ts';
+import type { UringError } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import { Operation } from '../operation.ts';
 import { CANCEL_AGAIN_MS } from './forgotten.ts';
@@ -66,7 +65,7 @@ export abstract class Lane implements Settler {
     this.#isStopped = true;
     if (this.#left === 0) return;
     // What waits for room is not the kernel's yet.
-    if (this.#pending?.isGone === false) this.runner.attached.drop(this.#pending, canceled());
+    if (this.#pending?.isGone === false) this.runner.attached.drop(this.#pending);
     else this.#cancel();
   }
 
@@ -98,8 +97,4 @@ export abstract class Lane implements Settler {
     if (this.#cancelsSent < 8) setImmediate(again);
     else setTimeout(again, CANCEL_AGAIN_MS).unref();
   }
-}
-
-function canceled(): UringError {
-  return systemError(-constants.errno.ECANCELED, 'io_uring_enter');
 }

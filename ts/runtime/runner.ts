@@ -65,14 +65,20 @@ export class Runner {
    * @throws `ERR_URING_CLOSED`, `ERR_URING_DISABLED`
    */
   get attached(): Attached {
-    if (this.#owner.isClosing) throw closedError();
-    if (this.#owner.state.isDisabled) throw disabledError();
-    return this.#owner.attached;
+    const { engine, state, attached } = this.#parts;
+    if (engine.isClosing) throw closedError();
+    if (state.isDisabled) throw disabledError();
+    return attached;
+  }
+
+  /** Links may run apart from each other on this ring. */
+  get cutsChains(): boolean {
+    return this.#parts.engine.cutsChains;
   }
 
   /** Gives up a slot of a registered file, where no operation can be started for it. */
   clearFile({ handle }: FixedFile): void {
-    if (!this.#owner.isGone) this.#owner.native.clearFile(handle);
+    if (!this.#owner.isGone) this.#parts.native.clearFile(handle);
   }
 
   exec(operation: Operation<unknown, 'single'>, options: ExecOptions | undefined): Promise<unknown> {
