@@ -25,19 +25,6 @@ export { Completion } from './completion.ts';
 export { CompletionHalf, SplitCompletion, type SplitWaitOptions } from './completion-half.ts';
 export type { CompletionQueue } from './completion-queue.ts';
 export type { ConnectOptions, ConnectTarget, HostTarget } from './composites/connect.ts';
-export type { HostLookupOptions } from './composites/lookup.ts';
-export type {
-  DirectSocketOptions,
-  OpenedSocket,
-  OpenedSocketFile,
-  SocketCompositeOptions,
-  SocketOptionValues,
-} from './composites/sockets.ts';
-export { type TcpConnectOptions, tcpConnect } from './composites/tcp-connect.ts';
-export { type ListenTarget, type TcpListenOptions, tcpListen } from './composites/tcp-listen.ts';
-export { type UdpConnectOptions, udpConnect } from './composites/udp-connect.ts';
-export { type UnixConnectOptions, type UnixTarget, unixConnect } from './composites/unix-connect.ts';
-export { type UnixListenOptions, unixListen } from './composites/unix-listen.ts';
 export {
   type FullLengthOptions,
   type FullTransferOptions,
@@ -47,6 +34,7 @@ export {
   TransferError,
   writeAll,
 } from './composites/full-length.ts';
+export type { HostLookupOptions } from './composites/lookup.ts';
 export {
   type FileCallback,
   forEachFile,
@@ -56,7 +44,19 @@ export {
   readFiles,
   readFilesInOrder,
 } from './composites/read-files.ts';
+export type {
+  DirectSocketOptions,
+  OpenedSocket,
+  OpenedSocketFile,
+  SocketCompositeOptions,
+  SocketOptionValues,
+} from './composites/sockets.ts';
 export { type StatFilesOptions, statFiles } from './composites/stat-files.ts';
+export { type TcpConnectOptions, tcpConnect } from './composites/tcp-connect.ts';
+export { type ListenTarget, type TcpListenOptions, tcpListen } from './composites/tcp-listen.ts';
+export { type UdpConnectOptions, udpConnect } from './composites/udp-connect.ts';
+export { type UnixConnectOptions, type UnixTarget, unixConnect } from './composites/unix-connect.ts';
+export { type UnixListenOptions, unixListen } from './composites/unix-listen.ts';
 export { type WriteFileOptions, writeFile } from './composites/write-file.ts';
 export type {
   ControlMessage,
