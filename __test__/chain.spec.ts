@@ -18,7 +18,7 @@ import {
 } from 'uring';
 import { assertUsable, fifo, file, pattern } from './_fixtures.ts';
 import { leakCheck, openFds, withRing } from './_helpers.ts';
-import { settle } from './_until.ts';
+import { settle, soon } from './_until.ts';
 
 leakCheck(test);
 
@@ -304,3 +304,20 @@ test('closing does not wait for each of many hard links in turn', async (t) => {
     t.true(ring.stats().enters - enters < 1000);
   });
 });
+
+for (const hard of [false, true]) {
+  test(`a ${hard ? 'hard' : 'soft'} chain is stopped when the link that ran has just succeeded`, async (t) => {
+    // Seen: the request found the first link over, and nobody stopped the second, which then waited for ever.
+    const quiet = fifo(t);
+    await withRing({}, async (ring) => {
+      await ring.exec(nop());
+      const controller = new AbortController();
+      const chain = ring.chain([nop(), read(quiet, Buffer.alloc(8))], { hard, signal: controller.signal });
+      // Its completion is there, and not delivered.
+      ring.submit();
+      controller.abort();
+      await t.throwsAsync(soon(chain, 'the end of the chain'), { instanceOf: AbortError });
+      t.is(ring.inFlight, 0);
+    });
+  });
+}

@@ -120,8 +120,9 @@ export class Together {
 
   #endedOne(at: number, ended: Ended): void {
     this.#ended[at] = ended;
-    // The next one of a hard chain starts whatever became of this one.
-    if (this.#isHard && this.#stopped === 'aborted' && this.#left > 1) this.#cancel();
+    // The next one starts if this one came before the request to stop it; that of a hard chain in any case.
+    const goesOn = this.#isHard || ended.error === null;
+    if (goesOn && this.#stopped === 'aborted' && this.#left > 1) this.#cancel();
     this.#oneLess();
   }
 
