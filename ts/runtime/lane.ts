@@ -1,11 +1,9 @@
 import type { Completion } from '../completion.ts';
 import type { UringError } from '../errors.ts';
-import { Op } from '../generated/ops.ts';
-import { Operation } from '../operation.ts';
-import { CANCEL_AGAIN_MS } from './forgotten.ts';
 import type { Settler } from './handler.ts';
 import type { Link, Pending } from './link.ts';
 import type { Runner } from './runner.ts';
+import { stopRunning } from './stop.ts';
 
 /**
  * A place where operations of a composite run, some together and then the next, for one item after the other. It owns
@@ -18,7 +16,6 @@ export abstract class Lane implements Settler {
   /** Completions that are still to come. */
   #left = 0;
   #pending: Pending | undefined;
-  #cancelsSent = 0;
   /** It is to come to an end: what can be stopped is. */
   #isStopped = false;
 
@@ -44,7 +41,6 @@ export abstract class Lane implements Settler {
     this.#pending = this.runner.attached.startTogether(links);
     this.#links = links;
     this.#left = links.length;
-    this.#cancelsSent = 0;
     if (this.#isStopped) this.#cancel();
   }
 
@@ -70,31 +66,10 @@ export abstract class Lane implements Settler {
   }
 
   #cancel(): void {
-    for (const link of this.#links) if (!this.isKept(link)) this.#cancelOne(link);
-  }
-
-  #cancelOne({ slot, sequence }: Link): void {
-    // One that is over is not found, which does no harm.
-    if (slot === undefined || slot.sequence !== sequence || slot.handler !== this) return;
-    const request = new Operation<number>(Op.asyncCancel, undefined);
-    request.cancels({ slot, sequence });
-    const settle = (error: UringError | null): void => {
-      if (error !== null && slot.sequence === sequence && slot.handler === this) this.#cancelLater();
-    };
-    try {
-      this.runner.attached.start(request, { settle }, undefined);
-      this.#cancelsSent += 1;
-    } catch {
-      // A ring that closes, or is broken, ends all of its operations without being asked.
+    for (const link of this.#links) {
+      // The place of one that is over may be in use for another.
+      const isOver = (): boolean => link.slot?.sequence !== link.sequence || link.slot.handler !== this;
+      if (!this.isKept(link)) stopRunning(this.runner.attached, link, isOver);
     }
-  }
-
-  /** A request finds nothing while its target is between two of the kernel's lists: at first that is soon over. */
-  #cancelLater(): void {
-    const again = (): void => {
-      if (this.#left > 0) this.#cancel();
-    };
-    if (this.#cancelsSent < 8) setImmediate(again);
-    else setTimeout(again, CANCEL_AGAIN_MS).unref();
   }
 }

@@ -1,13 +1,12 @@
 import { constants } from 'node:os';
 import type { UringError } from '../errors.ts';
 import { SqeFlags } from '../flags.ts';
-import { Op } from '../generated/ops.ts';
-import { type AnyOperation, Operation } from '../operation.ts';
+import type { AnyOperation } from '../operation.ts';
 import { linkTimeout, linkTimeoutLater } from '../ops/time.ts';
 import type { Attached } from './attached.ts';
-import { CANCEL_AGAIN_MS } from './forgotten.ts';
 import { Link, type Pending } from './link.ts';
 import { forgetAborted, whenAborted } from './signals.ts';
+import { stopRunning } from './stop.ts';
 
 const { EALREADY, ECANCELED, ENOENT, ETIME } = constants.errno;
 /** What a LINK_TIMEOUT says when its time was up: also that it came too late to stop the operation. */
@@ -48,7 +47,6 @@ export class Together {
   #pending: Pending | undefined;
   #forgetTimer: (() => void) | undefined;
   #stopped: Stopped;
-  #cancelsSent = 0;
   readonly #isHard: boolean;
   readonly #onAbort = (): void => this.#abort();
 
@@ -146,30 +144,9 @@ export class Together {
     this.#cancel();
   }
 
-  /** Asks the kernel to stop what is running; its own completion says when it has. */
   #cancel(): void {
-    const running = this.#links.find((_, at) => this.#ended[at] === undefined);
-    if (running?.slot === undefined) return;
-    const { slot, sequence } = running;
-    const request = new Operation<number>(Op.asyncCancel, undefined);
-    request.cancels({ slot, sequence });
-    const answer = (error: UringError | null): void => {
-      if (error !== null && this.#ended[this.#links.indexOf(running)] === undefined) this.#cancelLater();
-    };
-    try {
-      this.#attached.start(request, { settle: answer }, undefined);
-      this.#cancelsSent += 1;
-    } catch {
-      // A ring that closes, or is broken, ends all of its operations without being asked.
-    }
-  }
-
-  /** A request finds nothing while its target is between two of the kernel's lists: at first that is soon over. */
-  #cancelLater(): void {
-    const again = (): void => {
-      if (this.#left > 0) this.#cancel();
-    };
-    if (this.#cancelsSent < 4) setImmediate(again);
-    else setTimeout(again, CANCEL_AGAIN_MS).unref();
+    const at = this.#ended.indexOf(undefined);
+    const running = this.#links[at];
+    if (running !== undefined) stopRunning(this.#attached, running, () => this.#ended[at] !== undefined);
   }
 }
