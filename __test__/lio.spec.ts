@@ -164,6 +164,7 @@ test('L26: there is advice on batches, memory, files, polling, links and sizes, 
     advice.map((part) => part.split('\n')[0]),
     [
       'Submit in batches',
+      'Read and ask for many files at once',
       'Use memory of the ring',
       'Register files',
       'Let the kernel poll for submissions, rarely',
