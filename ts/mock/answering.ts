@@ -5,7 +5,7 @@ import type { Execution } from './execution.ts';
 import { encode, type Files, NO_BUFFER } from './outcome.ts';
 import { badAnswer, noHandler } from './refusal.ts';
 import type { Request } from './request.ts';
-import { Script, type Step, stepsOf, whenThere } from './script.ts';
+import { leftOver, Script, type Step, stepsOf, whenThere } from './script.ts';
 
 /** The same thing with registered memory. */
 const SAME: Readonly<Record<string, keyof MockHandlers>> = {
@@ -60,21 +60,37 @@ export class Answering {
     const answer: MockAnswer = typeof handler === 'function' ? handler(operation) : handler;
     const steps = stepsOf(answer);
     if (steps === undefined) {
-      this.#once(request, answer as MockLater, host);
+      this.#once(request, answer as MockLater, host, (outcome) => {
+        this.#scripts.set(key, { handler, script: new Script(leftOver(outcome), this.#clock) });
+      });
       return;
     }
     const script = new Script(steps, this.#clock);
     this.#scripts.set(key, { handler, script });
     this.#play(request, script, host);
+    if (typeof handler === 'function' && Symbol.asyncIterator in (answer as object))
+      operation.signal.addEventListener('abort', () => this.#leave(key, script), { once: true });
   }
 
-  #once(request: Request, answer: MockLater, { execution, files }: AnswerHost): void {
+  /** A generator that waits for something is given up with its operation: whoever comes next asks anew. */
+  #leave(key: string, script: Script): void {
+    if (script.isBusy && this.#scripts.get(key)?.script === script) this.#scripts.delete(key);
+  }
+
+  #once(
+    request: Request,
+    answer: MockLater,
+    { execution, files }: AnswerHost,
+    keep: (outcome: MockOutcome) => void,
+  ): void {
     request.isUnstoppable = answer instanceof Delayed && answer.isUnstoppable;
     const failed = (error: unknown): void => execution.fail(request, error as UringError);
     const use = (outcome: MockOutcome): void => {
       if (!request.isRunning) return;
       try {
-        execution.complete(request, encode(request.asked, outcome, files));
+        const result = encode(request.asked, outcome, files);
+        if (result === NO_BUFFER) keep(outcome);
+        execution.complete(request, result);
       } catch (error) {
         failed(error);
       }

@@ -114,6 +114,7 @@ const msgRing: BuiltIn = ({ sqe }, ring) => {
 const provideBuffers: BuiltIn = ({ sqe }, { groups, memories }) => {
   const group = groups.get(sqe.group);
   const { offset, handle } = sqe.addrPlace;
+  group.sizeBytes = sqe.len;
   for (let at = 0; at < sqe.fd; at += 1) {
     const id = sqe.off + at;
     const view = memories.view(offset + at * sqe.len, handle, sqe.len);

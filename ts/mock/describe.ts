@@ -107,7 +107,7 @@ function selects(draft: Draft, { sqe, groupOf }: Context): void {
   draft.kind = 'arriving';
   const group = groupOf(sqe.group);
   draft.group = group;
-  draft.operation.room = group.available[0]?.view.byteLength ?? 0;
+  draft.operation.room = group.sizeBytes;
 }
 
 /** Bytes of files: those that are short end a chain (io_uring/rw.c). */

@@ -26,6 +26,8 @@ export class MockGroup {
   readonly bundles = new Map<number, readonly Provided[]>();
   /** Of a manual one: all buffers, in full; what is provided may be a part. */
   readonly whole = new Map<number, Provided>();
+  /** Size of each. */
+  sizeBytes = 0;
   head = 0;
 
   constructor(number: number, isManual: boolean, isLegacy: boolean) {
@@ -73,6 +75,7 @@ export class BufferGroups {
   register({ entries, sizeBytes, manual, incremental }: BufferRingShape): NativeBufferGroup {
     if (incremental) throw notMocked('incremental buffer rings', "leave out 'incremental'");
     const group = this.#add(manual, false);
+    group.sizeBytes = sizeBytes;
     const { handle, memory } = this.#alloc(entries * sizeBytes);
     for (let id = 0; id < entries; id += 1) {
       const view = Buffer.from(memory, id * sizeBytes, sizeBytes);

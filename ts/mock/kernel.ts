@@ -99,6 +99,12 @@ export class MockKernel {
     return this.#descriptors.open(this.#descriptors.make(what));
   }
 
+  /** Closes a descriptor of `descriptor`, which nobody else will. */
+  forget(fd: number): void {
+    this.#descriptors.close(fd);
+    this.#answering.forgetFile(fd);
+  }
+
   /** Descriptors that are open. */
   get descriptors(): number[] {
     return this.#descriptors.all.map(({ fd }) => fd);

@@ -15,13 +15,13 @@ import type { Answering } from './answering.ts';
 import type { Block, Entry } from './block.ts';
 import { checkFiles, runBuiltIn } from './built-in.ts';
 import type { MockClock } from './clock.ts';
-import { describe } from './describe.ts';
+import { type Asked, describe } from './describe.ts';
 import { type Descriptors, FIRST_DESCRIPTOR, type MockFile } from './descriptors.ts';
 import { Execution, type ExecutionHost } from './execution.ts';
 import { BufferGroups } from './groups.ts';
 import { Loop } from './loop.ts';
 import { Memories } from './memory.ts';
-import { CLOSED, type Files } from './outcome.ts';
+import { CLOSED, type Files, NO_BUFFER } from './outcome.ts';
 import { Completions } from './queue.ts';
 import { deadlock, notMocked, Refusal } from './refusal.ts';
 import { MockRegistrations } from './registrations.ts';
@@ -139,6 +139,7 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
       const { fd } = asked.operation;
       const isClosed = this.isOwnDescriptor(fd) && sqe.fileIndex >= 0 && !this.#isThere(request);
       if (isClosed) this.execution.complete(request, CLOSED);
+      else if (lacksBuffer(asked)) this.execution.complete(request, NO_BUFFER);
       else if (!runBuiltIn(request, this)) this.answering.answer(request, this);
     } catch (error) {
       if (error instanceof Refusal) this.execution.complete(request, CLOSED);
@@ -423,4 +424,9 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
   socketType(): number {
     return SOCK_STREAM;
   }
+}
+
+/** The kernel looks for a buffer first: without one nothing is received, whether there is something or not. */
+function lacksBuffer({ group, kind, sent }: Asked): boolean {
+  return group !== undefined && (kind === 'leaving' ? sent.length === 0 : group.available.length === 0);
 }

@@ -21,7 +21,8 @@ export class Script {
   readonly #clock: MockClock;
   readonly #takers: Taker[] = [];
   #held: Step | undefined;
-  #isBusy = false;
+  /** A step is asked for, and not there yet. */
+  isBusy = false;
   #isOver = false;
   /** Its last result was used: whoever comes next starts anew. */
   hasReturned = false;
@@ -44,7 +45,7 @@ export class Script {
   }
 
   #serve(): void {
-    while (!this.#isBusy) {
+    while (!this.isBusy) {
       while (this.#takers[0]?.isWanted() === false) this.#takers.shift();
       if (this.#takers.length === 0) return;
       if (this.#held === undefined) {
@@ -63,7 +64,7 @@ export class Script {
       this.#held = 'over';
       return;
     }
-    this.#isBusy = true;
+    this.isBusy = true;
     try {
       const result = this.#steps.next();
       if (result instanceof Promise) result.then((later) => this.#resolve(later), this.#failed);
@@ -91,10 +92,15 @@ export class Script {
   }
 
   #hold(step: Step): void {
-    this.#isBusy = false;
+    this.isBusy = false;
     this.#held = step;
     this.#serve();
   }
+}
+
+/** One answer that could not be used when it came. */
+export function leftOver(outcome: MockOutcome): Iterator<MockLater, MockLater> {
+  return { next: () => ({ done: true, value: outcome }) };
 }
 
 /** Calls back with an answer, now or when it is there; answers what forgets it. */
