@@ -216,7 +216,7 @@ function busy(ring: Ring, reader: number): Promise<unknown>[] {
   return [
     code(ring.exec(timeout(HOUR_MS))),
     code(ring.exec(read(reader, ring.alloc(1)), { timeoutMs: HOUR_MS })),
-    code(ring.chain([timeout(HOUR_MS), nop()])),
+    code(ring.chain([timeout(HOUR_MS, { etimeSuccess: true }), nop()])),
     code(stream.next()),
     new Promise((resolve) => ring.start(timeout(HOUR_MS), (error) => resolve(error?.code))),
   ];

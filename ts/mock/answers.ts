@@ -42,9 +42,9 @@ export interface MockResult {
   readonly address?: SocketAddressLike;
   /** What statx says. */
   readonly stats?: MockStats;
-  /** {@link CqeFlags} in addition to what the mock sets, such as `SOCK_NONEMPTY`; of `recvmsg`, see `messageFlags`. */
+  /** `CqeFlags` in addition to what the mock sets, such as `SOCK_NONEMPTY`; of `recvmsg`, see `messageFlags`. */
   readonly flags?: number;
-  /** {@link MessageFlags} of a message that is received. */
+  /** `MessageFlags` of a message that is received. */
   readonly messageFlags?: number;
 }
 

@@ -38,6 +38,8 @@ export class Execution {
   readonly #requests = new Map<number, Request>();
   /** Completions so far that were no timers': what timers count. */
   #counted = 0;
+  /** Timers that count. */
+  readonly #counting = new Set<Request>();
 
   constructor(host: ExecutionHost) {
     this.#host = host;
@@ -51,9 +53,10 @@ export class Execution {
     return [...this.#requests.values()];
   }
 
-  /** Completions so far that were no timers'. */
-  get counted(): number {
-    return this.#counted;
+  /** Ends a timer when so many others have completed. */
+  endAfter(timer: Request, count: number): void {
+    timer.endsAtCount = this.#counted + count;
+    this.#counting.add(timer);
   }
 
   /** Starts operations that are linked to each other, or one. */
@@ -182,10 +185,10 @@ export class Execution {
   #count({ sqe }: Request): void {
     if (sqe.name === 'timeout' || sqe.name === 'linkTimeout') return;
     this.#counted += 1;
-    for (const request of this.#requests.values()) {
-      const { endsAtCount } = request;
-      if (endsAtCount !== undefined && request.isRunning && endsAtCount <= this.#counted)
-        this.complete(request, { res: 0, flags: 0, extra: 0 });
+    for (const timer of this.#counting) {
+      if (timer.endsAtCount > this.#counted) continue;
+      this.#counting.delete(timer);
+      this.complete(timer, { res: 0, flags: 0, extra: 0 });
     }
   }
 

@@ -126,7 +126,7 @@ export class MockKernel {
    * try {
    *   kernel.assertNoLeaks();
    * } catch (error) {
-   *   console.log((error as Error).message); // not given back: descriptor 1000000001 (openat '/etc/hostname')
+   *   console.log(error.message); // not given back: descriptor 1000000001 (openat '/etc/hostname')
    * }
    * ```
    */

@@ -10,7 +10,7 @@ import type { MockOperationName } from './answers.ts';
  * import { openat, write } from 'uring';
  * import { mock } from 'uring/mock';
  *
- * const written: string[] = [];
+ * const written = [];
  * const kernel = mock({
  *   openat: ({ path }) => (path === '/log' ? undefined : 'EACCES'),
  *   write: ({ data }) => {
@@ -32,7 +32,7 @@ export class MockOperation {
   slot: number | undefined = undefined;
   /** `SqeFlags`. */
   sqeFlags = 0;
-  /** The operation's own flags: `O_*`, {@link MessageFlags}, `AT_*`, poll events, ... */
+  /** The operation's own flags: `O_*`, `MessageFlags`, `AT_*`, poll events, ... */
   flags = 0;
   path = '';
   /** The second path: of `renameat` and `linkat` the new one, of `symlinkat` the link. */

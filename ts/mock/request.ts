@@ -18,7 +18,7 @@ export class Request {
   /** What happens then. */
   onExpiry: (() => void) | undefined = undefined;
   /** Of a timer: after how many other completions it ends. */
-  endsAtCount: number | undefined = undefined;
+  endsAtCount = 0;
   /** Of a timer that repeats: how often it still does; -1 for ever. */
   left = 0;
   /** A cancel request does not stop it. */

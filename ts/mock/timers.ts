@@ -46,7 +46,7 @@ export function timeout(request: Request, host: TimerHost): void {
   const { clock, execution } = host;
   const isRepeating = (sqe.opFlags & MULTISHOT) !== 0;
   if (isRepeating) request.left = sqe.off === 0 ? -1 : sqe.off;
-  else if (sqe.off > 0) request.endsAtCount = execution.counted + sqe.off;
+  else if (sqe.off > 0) execution.endAfter(request, sqe.off);
   const expire = (): void => {
     const expired = { res: -ETIME, flags: 0, extra: 0 };
     request.left -= 1;
