@@ -19,9 +19,11 @@ import {
   PollEvents,
   pipe,
   pollAdd,
+  pollMultishot,
   type Ring,
   read,
   readv,
+  recvMultishot,
   recvmsg,
   recvmsgMultishot,
   renameat,
@@ -384,6 +386,62 @@ test('the realtime clock starts where the test says', async (t) => {
   t.is(kernel.clock.date.getTime(), 1_000_060);
   await t.throwsAsync(kernel.clock.advance(-1), { code: 'ERR_OUT_OF_RANGE' });
   await ring.close();
+});
+
+test('a multishot operation whose completions find no room goes on, and loses none', async (t) => {
+  const { ring, fd, kernel } = world(t, {
+    *pollAdd() {
+      for (let at = 1; at <= 300; at += 1) yield at;
+      return 'EBADF';
+    },
+  });
+  const small = new kernel.Ring({ entries: 4, cqEntries: 4 });
+  const seen: number[] = [];
+  const stream = small.multishot(pollMultishot(fd, 1));
+  const ended = async (): Promise<void> => {
+    for await (const events of stream) seen.push(events);
+  };
+  await t.throwsAsync(ended(), { code: 'EBADF' });
+  t.deepEqual(
+    seen,
+    Array.from({ length: 300 }, (_, at) => at + 1),
+  );
+  t.true(small.stats().overflows > 0);
+  await small.close();
+  t.is(ring.inFlight, 0);
+});
+
+test('time stands still while what an alarm has started goes on', async (t) => {
+  const { ring, kernel } = world(t, { openat: () => {}, fsync: 0 });
+  const program = (async (): Promise<number> => {
+    for (let round = 0; round < 3; round += 1) {
+      await ring.exec(timeout(10));
+      const fd = await ring.exec(openat('/x'));
+      for (let step = 0; step < 8; step += 1) await ring.exec(fsync(fd));
+      await ring.exec(close(fd));
+    }
+    return kernel.clock.nowMs;
+  })();
+  await kernel.clock.advance(30);
+  t.is(await soon(program, 'the program'), 30);
+});
+
+test('a group of buffers stays while somebody takes from it, and a table while a slot is filled', async (t) => {
+  const { ring, fd } = world(t, { recv: () => new Promise<number>(() => {}), openat: () => after(5) });
+  const buffers = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 8 });
+  const stream = ring.multishot(recvMultishot(fd, buffers));
+  const next = t.throwsAsync(stream.next(), { code: 'ECANCELED' });
+  const table = ring.registrar.registerFiles({ slots: 1, kernelSlots: 1 });
+  const opening = t.throwsAsync(ring.exec(openat('/x', { direct: true })), { code: 'ECANCELED' });
+  await settle();
+  t.throws(() => buffers.unregister(), { code: 'EBUSY' });
+  t.throws(() => table.unregister(), { code: 'EBUSY' });
+  await ring.exec(asyncCancel({ any: true }));
+  await opening;
+  table.unregister();
+  await stream.return();
+  await next;
+  t.notThrows(() => buffers.unregister());
 });
 
 test('what the mock does not have fails, and says so', async (t) => {

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Ring } from 'uring';
 import { type MockKernel, type MockOperation, mock } from 'uring/mock';
-import { file, twoEnds } from '../_fixtures.ts';
+import { connection, file, received, twoEnds } from '../_fixtures.ts';
+import { until } from '../_until.ts';
 
 type RingOptions = ConstructorParameters<typeof Ring>[0];
 
@@ -18,11 +19,18 @@ export interface Pipe {
   hangUp(): void;
 }
 
+/** A connection, seen from its other end. */
+export interface Connection extends Pipe {
+  /** What has been sent to the other end, once it is so many bytes. */
+  sent(sizeBytes: number): Promise<string>;
+}
+
 /** Where a test runs. */
 export interface World {
   readonly backend: 'kernel' | 'mock';
   open(options?: RingOptions): Ring;
   pipe(): Pipe;
+  connect(ring: Ring): Promise<Connection>;
   /** A path with these bytes at it. */
   path(bytes: string): string;
   /** Lets time pass, at least so much. */
@@ -36,6 +44,15 @@ function kernelWorld(t: ExecutionContext): World {
     pipe() {
       const { reader, writer, closeWriter } = twoEnds(t);
       return { reader, put: (bytes) => void writeSync(writer, bytes), hangUp: closeWriter };
+    },
+    async connect(ring) {
+      const { fd, client } = await connection(t, ring);
+      return {
+        reader: fd,
+        put: (bytes) => void client.write(bytes),
+        hangUp: () => void client.end(),
+        sent: async (sizeBytes) => (await received(client, sizeBytes)).toString(),
+      };
     },
     path: (bytes) => file(t, Buffer.from(bytes)).path,
     pass: async (timeMs) => void (await sleep(timeMs)),
@@ -113,6 +130,10 @@ class MockFiles {
 function mockWorld(t: ExecutionContext): World {
   const pipes = new Map<number, MockPipe>();
   const files = new MockFiles();
+  const sent = new Map<number, string>();
+  async function* arriving({ fd, room, signal }: MockOperation): AsyncGenerator<Buffer | undefined> {
+    while (!signal.aborted) yield await (pipes.get(fd) as MockPipe).read(room, signal);
+  }
   const kernel: MockKernel = mock({
     openat: (operation) => files.openat(operation),
     write: (operation) => files.write(operation),
@@ -121,8 +142,14 @@ function mockWorld(t: ExecutionContext): World {
       if (pipe === undefined) return files.open.get(fd)?.subarray(offset, offset + room) ?? 'EBADF';
       return pipe.isReady ? pipe.take(room) : pipe.read(room, signal);
     },
-    async *readMultishot({ fd, room, signal }) {
-      while (!signal.aborted) yield await (pipes.get(fd) as MockPipe).read(room, signal);
+    readMultishot: arriving,
+    recv: (operation) => {
+      const pipe = pipes.get(operation.fd) as MockPipe;
+      if (operation.multishot) return arriving(operation);
+      return pipe.isReady ? pipe.take(operation.room) : pipe.read(operation.room, operation.signal);
+    },
+    send({ fd, data }) {
+      sent.set(fd, `${sent.get(fd) ?? ''}${data}`);
     },
     fsync: 0,
   });
@@ -137,6 +164,16 @@ function mockWorld(t: ExecutionContext): World {
       const pipe = new MockPipe(kernel.descriptor('a pipe'));
       pipes.set(pipe.reader, pipe);
       return pipe;
+    },
+    async connect() {
+      const pipe = new MockPipe(kernel.descriptor('a connection'));
+      pipes.set(pipe.reader, pipe);
+      const { reader, put, hangUp } = pipe;
+      const sentTo = async (sizeBytes: number): Promise<string> => {
+        await until(() => (sent.get(reader)?.length ?? 0) >= sizeBytes);
+        return sent.get(reader) ?? '';
+      };
+      return { reader, put, hangUp, sent: sentTo };
     },
     path(bytes) {
       const path = `/mock/${files.paths.size}`;

@@ -48,12 +48,9 @@ export interface MockResult {
   readonly messageFlags?: number;
 }
 
-/** The name of an error, such as `'ENOENT'`. */
-export type MockErrno = `E${string}`;
-
-/** What an operation results in, at once. */
+/** What an operation results in, at once. A text is the name of an error, such as `'ENOENT'`, and never bytes. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a handler that answers nothing means success
-export type MockOutcome = number | MockErrno | Uint8Array | MockResult | void;
+export type MockOutcome = number | string | Uint8Array | MockResult | void;
 
 /** What an operation results in, now or later. */
 export type MockLater = MockOutcome | Delayed | Promise<MockOutcome>;

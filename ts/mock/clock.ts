@@ -3,8 +3,18 @@ import { outOfRange } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 
 const NSEC_PER_MS = 1e6;
-/** Turns of the event loop in which what has completed is delivered, and what that starts is submitted. */
-const TURNS = 3;
+/** Turns of the event loop without anything happening, after which nothing more comes by itself. */
+const QUIET_TURNS = 3;
+/** Turns after which time goes on all the same: some programs never rest. */
+const TURNS_MAX = 10_000;
+
+/** @internal What the clock asks of its kernel. */
+export interface ClockHost {
+  /** Submits what is prepared on all rings. */
+  submitAll(): void;
+  /** Whether a ring goes on in the next turn of the event loop. */
+  readonly isBusy: boolean;
+}
 
 /** @internal Something that happens at a point in time. */
 export interface Alarm {
@@ -30,7 +40,7 @@ export interface Alarm {
  * ```
  */
 export class MockClock implements Clock {
-  readonly #submitAll: () => void;
+  readonly #host: ClockHost;
   readonly #startMs: number;
   /** In the order in which they happen. */
   readonly #alarms: Alarm[] = [];
@@ -39,8 +49,8 @@ export class MockClock implements Clock {
   #goalNs = 0n;
 
   /** @internal */
-  constructor(submitAll: () => void, startMs: number) {
-    this.#submitAll = submitAll;
+  constructor(host: ClockHost, startMs: number) {
+    this.#host = host;
     this.#startMs = startMs;
   }
 
@@ -76,10 +86,19 @@ export class MockClock implements Clock {
       throw outOfRange('timeMs', '>= 0 and <= 2 ** 53 - 1 milliseconds', timeMs);
     this.#goalNs += BigInt(Math.round(timeMs * NSEC_PER_MS));
     const goalNs = this.#goalNs;
-    this.#submitAll();
-    while (this.jump(goalNs)) await turns();
+    this.#host.submitAll();
+    do await this.#quiet();
+    while (this.jump(goalNs));
     if (this.#nowNs < goalNs) this.#nowNs = goalNs;
-    await turns();
+  }
+
+  /** Everything that has completed is delivered, and what that has started is submitted. */
+  async #quiet(): Promise<void> {
+    let quiet = 0;
+    for (let count = 0; quiet < QUIET_TURNS && count < TURNS_MAX; count += 1) {
+      await turn();
+      quiet = this.#host.isBusy ? 0 : quiet + 1;
+    }
   }
 
   /** @internal Goes to the next alarm that is due by then, and lets it ring; answers whether there was one. */
@@ -123,8 +142,4 @@ export class MockClock implements Clock {
     const alarm = this.at(this.#nowNs + BigInt(Math.round(timeMs * NSEC_PER_MS)), callback);
     return () => this.forget(alarm);
   }
-}
-
-async function turns(): Promise<void> {
-  for (let count = 0; count < TURNS; count += 1) await turn();
 }

@@ -307,6 +307,17 @@ const DESCRIBE: Readonly<Partial<Record<MockOperationName, Describe>>> = {
     isNumber(draft, context);
     draft.operation.multishot = (context.sqe.len & MULTISHOT) !== 0;
   },
+  fsync: hasRange,
+  syncFileRange: hasRange,
+  fadvise: hasRange,
+  fallocate: (draft, { sqe }) => {
+    draft.operation.offset = sqe.off;
+    draft.operation.length = sqe.addr;
+    draft.operation.flags = sqe.len;
+  },
+  ftruncate: (draft, { sqe }) => {
+    draft.operation.length = sqe.off;
+  },
   splice: spliced,
   tee: spliced,
   receiveQueueBytes: isNumber,
@@ -337,6 +348,12 @@ function addressOf(draft: Draft, context: Context): void {
 function spliced(draft: Draft, context: Context): void {
   isNumber(draft, context);
   draft.fullBytes = context.sqe.len;
+  draft.operation.fdIn = context.sqe.fileIndex;
+}
+
+function hasRange({ operation }: Draft, { sqe }: Context): void {
+  operation.offset = sqe.off;
+  operation.length = sqe.len === 0 ? sqe.addr : sqe.len >>> 0;
 }
 
 /** Operations whose field for a descriptor is something else, or the directory of a path. */

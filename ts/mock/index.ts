@@ -4,7 +4,6 @@ export {
   type Delayed,
   type MockAnswer,
   type MockCommandName,
-  type MockErrno,
   type MockHandler,
   type MockHandlers,
   type MockLater,

@@ -7,7 +7,7 @@ import type { RingOptions } from '../ring-options.ts';
 import { checkOptions } from '../validate.ts';
 import { Answering } from './answering.ts';
 import type { MockHandlers } from './answers.ts';
-import { MockClock } from './clock.ts';
+import { type ClockHost, MockClock } from './clock.ts';
 import { Descriptors } from './descriptors.ts';
 import { notMocked } from './refusal.ts';
 import { MockRing } from './ring.ts';
@@ -51,10 +51,7 @@ export class MockKernel {
 
   /** @internal */
   constructor(handlers: MockHandlers, { missing = [], start }: MockOptions) {
-    const submitAll = (): void => {
-      for (const ring of this.#rings.values()) ring.submit();
-    };
-    this.clock = new MockClock(submitAll, start?.getTime() ?? 0);
+    this.clock = new MockClock(this.#clockHost(), start?.getTime() ?? 0);
     this.#answering = new Answering(handlers, this.clock);
     const opcodes = new Set<number>(missing.map((name) => Op[name]));
     const opener: Opener = { open: (options) => this.#open(options, opcodes) };
@@ -65,6 +62,18 @@ export class MockKernel {
       }
     };
     Object.defineProperty(this.Ring, 'name', { value: 'Ring' });
+  }
+
+  #clockHost(): ClockHost {
+    const rings = this.#rings;
+    return {
+      submitAll() {
+        for (const ring of rings.values()) ring.submit();
+      },
+      get isBusy() {
+        return [...rings.values()].some((ring) => ring.isBusy);
+      },
+    };
   }
 
   #open(options: OpenOptions, missing: ReadonlySet<number>): MockRing | number {

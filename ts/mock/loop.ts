@@ -7,7 +7,8 @@ export class Loop {
   readonly #turn: () => boolean;
   /** Whether something may still come, for which the process shall live. */
   readonly #keepsAlive: () => boolean;
-  #isComing = false;
+  /** It has a turn soon. */
+  isComing = false;
   /** Keeps the process alive while nothing but a promise or the mock's clock can go on. */
   #alive: NodeJS.Timeout | undefined;
 
@@ -18,14 +19,14 @@ export class Loop {
 
   /** Has a turn soon, after everything that runs now. */
   wake(): void {
-    if (!this.#isComing) {
-      this.#isComing = true;
+    if (!this.isComing) {
+      this.isComing = true;
       setImmediate(() => this.#haveTurn());
     }
   }
 
   #haveTurn(): void {
-    this.#isComing = false;
+    this.isComing = false;
     let goesOn = true;
     try {
       goesOn = this.#turn();

@@ -28,6 +28,8 @@ export class MockOperation {
   readonly name: MockOperationName;
   /** The descriptor that it works on; of a registered file the one that it was registered with. */
   fd = -1;
+  /** Where `splice` and `tee` take bytes from. */
+  fdIn = -1;
   /** It works on a registered file, in this slot. */
   slot: number | undefined = undefined;
   /** `SqeFlags`. */

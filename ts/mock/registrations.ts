@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import type {
   BufferRingShape,
   NativeBufferGroup,
@@ -9,6 +10,8 @@ import type { Execution } from './execution.ts';
 import type { BufferGroups } from './groups.ts';
 import { notMocked } from './refusal.ts';
 import type { FileSlots } from './slots.ts';
+
+const { EBUSY } = constants.errno;
 
 /** What is registered with a mock ring: files and buffers, and not what is about threads, networks and users. */
 export abstract class MockRegistrations implements NativeRegistrar {
@@ -28,6 +31,9 @@ export abstract class MockRegistrations implements NativeRegistrar {
     return this.slots.update(first, fds);
   }
   unregisterFiles(): number {
+    // A slot is being filled or emptied.
+    if (this.execution.all.some(({ sqe, asked }) => asked.fileIndex !== 0 || sqe.name === 'filesUpdate'))
+      return -EBUSY;
     return this.slots.unregister();
   }
   clearFile(handle: number): number {
@@ -38,6 +44,7 @@ export abstract class MockRegistrations implements NativeRegistrar {
     return this.groups.register(shape);
   }
   unregisterGroup(group: number): number {
+    if (this.execution.all.some(({ asked }) => asked.group?.number === group)) return -EBUSY;
     return this.groups.remove(group);
   }
   lent(group: number): number {
@@ -47,7 +54,7 @@ export abstract class MockRegistrations implements NativeRegistrar {
     return this.groups.createLegacy();
   }
   removeLegacyGroup(group: number): number {
-    return this.groups.remove(group);
+    return this.unregisterGroup(group);
   }
   bundle(group: number, first: number, bytes: number): number[] {
     return this.groups.bundle(group, first, bytes);

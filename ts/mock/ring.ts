@@ -127,17 +127,22 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
     return this.slots.place(fileIndex, file);
   }
 
+  /** It will go on in the next turn of the event loop. */
+  get isBusy(): boolean {
+    return this.#loop.isComing;
+  }
+
   /** A message of another ring arrives. */
   receive(entry: Entry): void {
     this.post(entry, true);
   }
 
   begin(request: Request): void {
-    const { sqe, asked } = request;
+    const { asked } = request;
     try {
       this.#findFile(request);
       const { fd } = asked.operation;
-      const isClosed = this.isOwnDescriptor(fd) && sqe.fileIndex >= 0 && !this.#isThere(request);
+      const isClosed = this.isOwnDescriptor(fd) && !this.#isThere(request);
       if (isClosed) this.execution.complete(request, CLOSED);
       else if (lacksBuffer(asked)) this.execution.complete(request, NO_BUFFER);
       else if (!runBuiltIn(request, this)) this.answering.answer(request, this);
