@@ -2,10 +2,10 @@
 import { constants } from 'node:os';
 import { SLOTS_MAX } from '../files.ts';
 import { CancelFlags, SqeFlags } from '../flags.ts';
-import { EXTRA_IS_EVENT, EXTRA_IS_FILE_EVENT, EXTRA_NUMBER_MASK } from '../generated/abi.ts';
+import { EXTRA_IS_EVENT, EXTRA_IS_FILE_EVENT, EXTRA_NUMBER_MASK, Reject } from '../generated/abi.ts';
 import type { MockFile } from './descriptors.ts';
 import type { Execution } from './execution.ts';
-import { notMocked } from './refusal.ts';
+import { notMocked, Refusal } from './refusal.ts';
 import type { Request } from './request.ts';
 import type { MockRing } from './ring.ts';
 import type { Sqe } from './sqe.ts';
@@ -92,7 +92,7 @@ const close: BuiltIn = (request, ring) => {
 
 /** Sends a number, or a file, to another mock ring. */
 const msgRing: BuiltIn = ({ sqe }, ring) => {
-  const target = ring.ringAt(sqe.fd);
+  const target = ring.ringOf(sqe.token);
   if (target === undefined) return -EBADF;
   const low = (sqe.off % TWO_32) | 0;
   if (sqe.addr !== SEND_FD) {
@@ -187,9 +187,11 @@ export function runBuiltIn(request: Request, ring: MockRing): boolean {
 }
 
 /** Throws for a record that Rust would refuse: it names a file or a place that is not there. */
-export function checkFiles({ flags, fd, fileIndex, name }: Sqe, ring: MockRing, makesFile: boolean): void {
+export function checkFiles(sqe: Sqe, ring: MockRing, makesFile: boolean): void {
+  const { flags, fd, fileIndex, name } = sqe;
   const isHandle = (handle: number): boolean => handle >= SLOTS_MAX;
   if ((flags & SqeFlags.FIXED_FILE) !== 0 && isHandle(fd)) ring.slots.resolve(fd);
+  if (name === 'msgRing' && ring.ringOf(sqe.token) === undefined) throw new Refusal(Reject.staleRing);
   if (name === 'close' && isHandle(fileIndex - 1)) ring.slots.resolve(fileIndex - 1);
   if (makesFile && fileIndex !== 0) ring.slots.checkPlace(fileIndex);
 }

@@ -38,6 +38,8 @@ export class Execution {
   readonly #requests = new Map<number, Request>();
   /** Completions so far that were no timers': what timers count. */
   #counted = 0;
+  /** Operations that never ran, because something that they named was not there. */
+  refused = 0;
   /** Timers that count. */
   readonly #counting = new Set<Request>();
 
@@ -71,6 +73,7 @@ export class Execution {
 
   /** Completes operations that never ran, because one of them, `at`, was refused. */
   refuse(chain: readonly { readonly index: number }[], at: number, error: unknown): void {
+    this.refused += chain.length;
     for (const [place, { index }] of chain.entries()) {
       if (place !== at) this.#post(index, -ECANCELED, 0, EXTRA_IS_LOCAL | Reject.chainBroken);
       else if (error instanceof Refusal) {

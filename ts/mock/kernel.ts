@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { invalidType, invalidValue, UringError } from '../errors.ts';
 import { SetupFlags } from '../generated/abi.ts';
 import { Op } from '../generated/ops.ts';
@@ -80,13 +81,14 @@ export class MockKernel {
     const flags = grantedFlags(options);
     const asked = NOT_MOCKED.find((name) => (flags & SetupFlags[name]) !== 0);
     if (asked !== undefined) throw notMocked(`rings with ${asked}`, 'leave it out');
+    if (options.attachTo !== undefined && !this.#rings.has(options.attachTo)) return -constants.errno.ESTALE;
     const { fd } = this.#descriptors.make('a ring');
     const host = {
       clock: this.clock,
       descriptors: this.#descriptors,
       answering: this.#answering,
       missing,
-      ringAt: (at: number) => this.#rings.get(at),
+      ringOf: (token: number) => this.#rings.get(token),
       ended: (ring: MockRing) => this.#rings.delete(ring.fd),
     };
     const ring = new MockRing(host, options, flags, fd);

@@ -41,7 +41,7 @@ export interface RingHost {
   readonly answering: Answering;
   /** Opcodes that it does not have. */
   readonly missing: ReadonlySet<number>;
-  ringAt(fd: number): MockRing | undefined;
+  ringOf(token: number): MockRing | undefined;
   ended(ring: MockRing): void;
 }
 
@@ -68,6 +68,7 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
   #isSubmitting = false;
   #enters = 0;
   #submitted = 0;
+  #turns = 0;
 
   constructor(host: RingHost, { entries, cqEntries }: OpenOptions, setupFlags: number, fd: number) {
     super();
@@ -114,8 +115,9 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
     return fd >= FIRST_DESCRIPTOR;
   }
 
-  ringAt(fd: number): MockRing | undefined {
-    return this.#host.ringAt(fd);
+  /** A ring of the same kernel, by its token. */
+  ringOf(token: number): MockRing | undefined {
+    return this.#host.ringOf(token);
   }
 
   placeFromOutside(fileIndex: number, file: MockFile): { res: number; generation: number } {
@@ -296,6 +298,7 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
     if (this.#state === 'gone') return false;
     this.submit();
     const before = this.#block.word(Word.cqHead);
+    if (this.#block.unread > 0) this.#turns += 1;
     if (this.#block.unread > 0 || this.#hasRoomForPending) this.#deliver?.(0);
     const progressed = this.#block.word(Word.cqHead) !== before;
     // Nobody reads them, if the ring was forgotten and is being closed.
@@ -325,10 +328,10 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
     const block = this.#block;
     const operations = this.execution.inFlight + block.prepared + block.unread + this.#completions.waiting;
     const isListening = block.word(Word.listening) !== 0;
-    const isPending = block.word(Word.pending) > 0;
+    const isWaiting = block.word(Word.waiting) > 0;
     if (this.#state === 'closing') return true;
     if (block.word(Word.unref) !== 0) return false;
-    return operations > block.word(Word.unreferenced) || isListening || isPending;
+    return operations > block.word(Word.unreferenced) || isListening || isWaiting;
   }
 
   refresh(): void {
@@ -394,7 +397,23 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
   stats(): number[] {
     const [bytes, arenas] = this.memories.sizes;
     const { overflows, completed } = this.#completions;
-    return [this.#enters, this.#submitted, completed, overflows, bytes, 0, arenas, this.slots.files.length];
+    const { refused } = this.execution;
+    const lent = this.groups.all.reduce((sum, { isLegacy, out }) => sum + (isLegacy ? 0 : out.size), 0);
+    const submitted = this.#submitted - refused;
+    // Nothing but its own turns wakes it, so that what it counts are these.
+    const loop = [lent, 0, this.#turns, 0];
+    return [
+      this.#enters,
+      submitted,
+      completed,
+      overflows,
+      refused,
+      bytes,
+      0,
+      arenas,
+      this.slots.files.length,
+      ...loop,
+    ];
   }
 
   alloc(sizeBytes: number): NativeArena {
@@ -417,6 +436,11 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
     this.#sqEntries = sqEntries;
     this.#cqEntries = cqEntries;
     return 0;
+  }
+
+  /** What other rings know it by: its descriptor, which nobody else ever has. */
+  token(): number {
+    return this.fd;
   }
 
   registerRingFd(): number {

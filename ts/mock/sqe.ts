@@ -68,6 +68,10 @@ export class Sqe {
   get opFlags(): number {
     return this.#word(7);
   }
+  /** Of a message: which ring it goes to. */
+  get token(): number {
+    return (this.#word(15) >>> 0) * TWO_32 + (this.#word(14) >>> 0);
+  }
   get index(): number {
     return this.#word(8);
   }
