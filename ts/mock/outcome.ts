@@ -120,9 +120,10 @@ function refuseParts({ operation }: Asked, parts: MockResult): void {
   if (part !== undefined) throw badAnswer(operation.name, `{ ${part} } is no part of what it results in`);
 }
 
-function encodeLeaving({ operation, group, sent }: Asked, parts: MockResult): Result {
+function encodeLeaving(asked: Asked, parts: MockResult): Result {
+  const { operation, group, sent } = asked;
   const { res = operation.data.byteLength, ...rest } = parts;
-  refuseParts({ operation } as Asked, rest);
+  refuseParts(asked, rest);
   if (res > operation.data.byteLength)
     throw badAnswer(operation.name, `${res} bytes, where there were ${operation.data.byteLength}`);
   if (group === undefined) return plain(res);
