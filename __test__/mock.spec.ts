@@ -82,6 +82,27 @@ test('the mock runs where there is no binary, on other platforms, and where addo
   t.deepEqual(Object.keys(uringMock).sort(), ['after', 'mock', 'unstoppable']);
 });
 
+test('an operation in flight keeps the process alive, unless it is unreferenced, and a closed ring does not', async (t) => {
+  const program = (rest: string): string => `
+    import { timeout } from 'uring';
+    import { mock } from 'uring/mock';
+    const kernel = mock({});
+    const ring = new kernel.Ring();
+    const hour = ring.exec(timeout(3_600_000)).then(() => 'expired', (error) => error.code);
+    process.on('exit', () => console.log('ends'));
+    ${rest}
+  `;
+  const unreferenced = await runModule(program('ring.unref();'));
+  t.like(unreferenced, { ...WELL, stdout: 'ends\n' });
+  // What is unreferenced itself moves the clock: nothing but the operation keeps the process alive.
+  const later = 'setTimeout(() => kernel.clock.advance(3_600_000), 50).unref(); hour.then(console.log);';
+  t.like(await runModule(program(later)), { ...WELL, stdout: 'expired\nends\n' });
+  t.like(await runModule(program('await ring.close(); console.log(await hour);')), {
+    ...WELL,
+    stdout: 'ECANCELED\nends\n',
+  });
+});
+
 test('a mock ring is a ring', (t) => {
   const { kernel, ring } = world(t, {});
   t.true(ring instanceof UringRing);
