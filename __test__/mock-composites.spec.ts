@@ -1,6 +1,6 @@
 // Composites on the mock: what becomes of every step, without a network.
 import test from 'ava';
-import { tcpConnect, tcpListen } from 'uring';
+import { readFile, tcpConnect, tcpListen, writeFile } from 'uring';
 import { type MockHandlers, type MockKernel, mock } from 'uring/mock';
 import { soon } from './_until.ts';
 
@@ -114,4 +114,44 @@ test('where there is no IPv6, listening is for IPv4', async (t) => {
   t.like(address, { address: '0.0.0.0', port: 40_000, family: 'IPv4' });
   t.deepEqual(kernel.descriptors, [fd]);
   await ring.close();
+});
+
+/** One file, which answers at most `most` bytes at a time. */
+function oneFile(bytes: Buffer, most: number, others: MockHandlers = {}): MockKernel {
+  let position = 0;
+  return mock({
+    openat: ({ path }) => (path === '/file' ? undefined : 'ENOENT'),
+    statx: { stats: { size: bytes.byteLength } },
+    read: ({ offset, room }) => {
+      const from = offset < 0 ? position : offset;
+      const part = bytes.subarray(from, from + Math.min(room, most));
+      if (offset < 0) position += part.byteLength;
+      return part;
+    },
+    ...others,
+  });
+}
+
+test('a file that comes in pieces is read whole, and closed', async (t) => {
+  const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at % 251));
+  const kernel = oneFile(bytes, 7_001);
+  const ring = new kernel.Ring();
+  t.true((await readFile(ring, '/file')).equals(bytes));
+  await t.throwsAsync(readFile(ring, '/nowhere'), { code: 'ENOENT', message: /nowhere/ });
+  await ring.close();
+  kernel.assertNoLeaks();
+});
+
+test('a file that cannot be read or written any more is closed', async (t) => {
+  const kernel = oneFile(Buffer.from('abcdef'), 2, {
+    read: [Buffer.from('ab'), 'EIO'],
+    write: [3, 'ENOSPC'],
+    fsync: 0,
+    ftruncate: 0,
+  });
+  const ring = new kernel.Ring();
+  await t.throwsAsync(readFile(ring, '/file'), { code: 'EIO' });
+  await t.throwsAsync(writeFile(ring, '/file', Buffer.from('abcdef')), { code: 'ENOSPC' });
+  await ring.close();
+  kernel.assertNoLeaks();
 });
