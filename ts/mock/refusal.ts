@@ -1,5 +1,4 @@
 import { UringError } from '../errors.ts';
-import { FIRST_DESCRIPTOR } from './descriptors.ts';
 
 /** Why a record is refused before it runs, as Rust would (`Reject`). */
 export class Refusal extends Error {
@@ -37,9 +36,4 @@ export function deadlock(inFlight: number): UringError {
     `the thread would block forever: ${inFlight} operations are in flight, and none of them completes by itself. ` +
     'While a thread is blocked no promise is settled: answer at once, or with after()';
   return new UringError('ERR_URING_MOCK_DEADLOCK', message);
-}
-
-/** Whether a number is a descriptor that a mock made, or may have made. */
-export function isMockDescriptor(fd: number): boolean {
-  return fd >= FIRST_DESCRIPTOR;
 }

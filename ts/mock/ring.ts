@@ -98,10 +98,6 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
     return this;
   }
 
-  get isGone(): boolean {
-    return this.#state === 'gone';
-  }
-
   // What operations ask for.
 
   /** The file of a descriptor: one of the mock's, or one that a test has from elsewhere. */
