@@ -14,6 +14,7 @@ const INSTANCES: Readonly<Record<string, string>> = {
   files: 'FileTable',
   file: 'FixedFile',
   stream: 'MultishotStream',
+  kernel: 'MockKernel',
 };
 
 const OPENING = '({[';
@@ -86,13 +87,15 @@ function declarationsIn(source: string): Map<string, string> {
 
 /** The declarations of the package as it was built. */
 export class Declarations {
-  /** Names that the entry of the package exports, types too. */
+  /** Names that the entries of the package export, types too. */
   readonly exported = new Set<string>();
   readonly #texts = new Map<string, string>();
 
   constructor(dist: string = join(ROOT, 'dist')) {
-    const index = readFileSync(join(dist, 'index.d.ts'), 'utf8');
-    for (const [, names = ''] of withoutComments(index).matchAll(/export (?:type )?\{([^}]*)\}/g)) {
+    const entries = ['index.d.ts', 'mock/index.d.ts'].map((name) => readFileSync(join(dist, name), 'utf8'));
+    for (const [, names = ''] of withoutComments(entries.join('')).matchAll(
+      /export (?:type )?\{([^}]*)\}/g,
+    )) {
       for (const name of names.split(',')) this.exported.add(name.replace(/^\s*type\s+/, '').trim());
     }
     this.exported.delete('');

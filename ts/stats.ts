@@ -365,3 +365,6 @@ function deviceNumber(bytes: Buffer, words: Uint32Array, at: number): number {
   const [major, minor] = [words[at / 4] as number, words[at / 4 + 1] as number];
   return major < 0x1000 && minor < 0x100 ? major * 0x100 + minor : Number(device(bytes, at));
 }
+
+/** @internal */
+export { At as StatxAt };

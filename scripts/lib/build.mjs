@@ -49,7 +49,6 @@ export const compileExamples = () => compile('examples/tsconfig.json', 'examples
 export async function build() {
   await buildNative();
   await compile('tsconfig.json', 'ts', 'dist');
-  for (const file of ['index.cjs', 'index.d.cts']) {
-    copyFileSync(join(root, 'scripts', 'cjs', file), join(root, 'dist', file));
-  }
+  const cjs = join(root, 'scripts', 'cjs');
+  for (const file of readdirSync(cjs)) copyFileSync(join(cjs, file), join(root, 'dist', file));
 }

@@ -1,0 +1,2 @@
+// @ts-ignore: as in index.d.cts.
+export * from './mock/index.js';
