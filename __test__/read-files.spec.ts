@@ -433,7 +433,12 @@ test('memory that was shown in a callback, and transferred from there, is not us
   const { paths, contents } = smallFiles(t, 50);
   await withRing({}, async (ring) => {
     await forEachFile(ring, paths.slice(0, 1), (_error, bytes) => {
-      structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] });
+      try {
+        structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] });
+      } catch (refused) {
+        // Node 22 does not let go of it, which is as good.
+        t.is((refused as Error).name, 'DataCloneError');
+      }
     });
     assertContents(t, await readFiles(ring, paths), contents);
   });
