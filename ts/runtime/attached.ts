@@ -270,18 +270,20 @@ export class Attached {
     this.abandon(error, errno);
   }
 
-  /** Settles everything with an error: the kernel will not. */
-  abandon(error: UringError, errno: number): void {
+  /** Settles everything with an error: the kernel will not. Answers how many operations in flight that were. */
+  abandon(error: UringError, errno: number): number {
+    let count = 0;
     this.#broken = error;
     this.failPending(() => error);
     for (const slot of this.#engine.slots.all) {
       const { operation, handler, userData, msg } = slot;
       // The slots stay taken: the kernel may still write to what they name.
-      if (operation !== undefined && handler !== undefined) {
-        slot.handler = IGNORE;
-        this.#settle(new Link(operation, handler, userData, msg), error, -errno);
-      }
+      if (operation === undefined || handler === undefined || handler === IGNORE) continue;
+      count += 1;
+      slot.handler = IGNORE;
+      this.#settle(new Link(operation, handler, userData, msg), error, -errno);
     }
+    return count;
   }
 }
 

@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { systemError } from '../errors.ts';
+import { systemError, UringError } from '../errors.ts';
 import type { NativeRing } from '../platform/native.ts';
 import type { Attached } from './attached.ts';
 import { CANCEL_AGAIN_MS } from './forgotten.ts';
@@ -8,6 +8,12 @@ const ECANCELED = constants.errno.ECANCELED;
 
 /** What an operation of a ring that closes is told. */
 export const closing = (): ReturnType<typeof systemError> => systemError(-ECANCELED, 'io_uring_enter');
+
+function abandoned(): UringError {
+  const message =
+    'the ring was closed, and the kernel would not let go of the operation: whether it happens is unknown';
+  return new UringError('ERR_URING_ABANDONED', message);
+}
 
 /** Ties a ring to the event loop, if that can be done. */
 function tied(attached: Attached): boolean {
@@ -40,6 +46,8 @@ export async function cancelAndWait(
   } else {
     native.closeNow();
   }
-  // Nothing is left of the kernel's side; whoever still waits (on a ring that broke) is told.
-  attached.abandon(closing(), ECANCELED);
+  // Nothing is left of the kernel's side, unless it would not let go: whoever still waits is told.
+  const count = attached.abandon(abandoned(), ECANCELED);
+  if (count > 0)
+    process.emitWarning(`${count} operations of a ring that was closed would not end`, 'UringWarning');
 }

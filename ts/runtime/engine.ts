@@ -340,7 +340,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
       this.#decode(completion, operation, slot, extra);
     }
     if ((flags & CqeFlags.MORE) === 0) {
-      if (this.watch.isTiming) this.watch.ended(slot, operation, completion.res);
+      if (this.watch.isTiming) this.#tellTime(slot, operation, completion);
       if (slot.staged !== undefined) this.#unstage(slot);
       this.#free(slot);
     }
@@ -362,8 +362,9 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     const completion = new Completion();
     completion.res = records[at + 1] as number;
     completion.flags = records[at + 2] as number;
-    completion.event = eventOf(this.#ring, records[at] as number, completion, extra);
+    const number = records[at] as number;
     this.#words[Word.cqHead] = (head + 1) | 0;
+    completion.event = eventOf(this.#ring, number, completion, extra);
     if (completion.event === undefined) return undefined;
     this.watch.events += 1;
     if (this.onEvent === undefined) return completion;
@@ -378,6 +379,11 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     } finally {
       this.#completionBusy = false;
     }
+  }
+
+  /** Whoever is told may drive the ring, before the completion has reached its callback. */
+  #tellTime(slot: Slot, operation: AnyOperation, completion: Completion): void {
+    this.lend(completion, ({ res }) => this.watch.ended(slot, operation, res));
   }
 
   /** Gives a completion that `next` answered to a function, which may drive the ring meanwhile. */

@@ -67,6 +67,7 @@ export class Watch {
   /** When operations were prepared, of those that somebody wants to know of. */
   readonly #started = new Map<Slot, number>();
   #inTurn = false;
+  #isTelling = false;
   slowOperationMs = SLOW_OPERATION_MS;
   longTurnMs = LONG_TURN_MS;
   /** Some operation is timed. */
@@ -134,9 +135,15 @@ export class Watch {
     const refused = waiting + count > max;
     if (refused) this.#refused += count;
     else this.#delayed += count;
-    if (!fullQueues.hasSubscribers || (waiting > 0 && !refused)) return;
+    if (!fullQueues.hasSubscribers || (waiting > 0 && !refused) || this.#isTelling) return;
     const inFlight = this.#engine.slots.live;
-    fullQueues.publish({ ring: this.#ring as Ring, refused, waiting, inFlight } satisfies FullQueue);
+    // Who is told may start operations itself, which find no room either.
+    this.#isTelling = true;
+    try {
+      fullQueues.publish({ ring: this.#ring as Ring, refused, waiting, inFlight } satisfies FullQueue);
+    } finally {
+      this.#isTelling = false;
+    }
   }
 
   /** Completions are about to be delivered, for the first time in this turn or again. */

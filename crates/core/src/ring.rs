@@ -9,12 +9,12 @@ use crate::queues::{Batch, Queues, Sqe};
 use crate::relocate::{Entries, Tables};
 use crate::setup::{self, Config};
 use crate::shared::{LargeRecord, Shared, Word};
+use crate::teardown::Closing;
 use crate::uapi::{self, Params};
 use crate::unread::{EXTRA_BRINGS, Unread};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
-use std::time::Instant;
 
 /// Completion records in the shared block; more than that stay in the kernel's queue until JavaScript has read some.
 const COMPLETION_BLOCK_MAX: u32 = 4096;
@@ -41,7 +41,7 @@ pub struct Ring {
     pub(crate) shared: Shared,
     pub tables: Tables,
     /// When closing began.
-    pub(crate) closing: Option<Instant>,
+    pub(crate) closing: Option<Closing>,
     /// Not started yet (IORING_SETUP_R_DISABLED).
     pub(crate) disabled: bool,
     /// What deadlines of waits count on (IORING_REGISTER_CLOCK).

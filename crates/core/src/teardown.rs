@@ -15,11 +15,41 @@ const CANCEL_AGAIN: Duration = Duration::from_millis(50);
 
 /// How long a ring that closes is asked to come to rest; then it is given up.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// Requests in a row, after that, that find the same in flight: time alone says nothing about a thread that was busy.
+const ASKED_IN_VAIN: u32 = 20;
+
+/// A ring on its way to rest.
+pub(crate) struct Closing {
+    since: Instant,
+    /// What was in flight at the last request, and how many requests have not changed that.
+    left: u32,
+    in_vain: u32,
+}
+
+impl Closing {
+    fn begin() -> Closing {
+        Closing {
+            since: Instant::now(),
+            left: 0,
+            in_vain: 0,
+        }
+    }
+
+    fn is_late(&self) -> bool {
+        self.since.elapsed() > CLOSE_LIMIT
+    }
+
+    fn is_in_vain(&mut self, left: u32) -> bool {
+        self.in_vain = if left == self.left { self.in_vain + 1 } else { 0 };
+        self.left = left;
+        left > 0 && self.in_vain >= ASKED_IN_VAIN
+    }
+}
 
 impl Ring {
     /// Refuses new work, fails what was prepared and not submitted, and asks the kernel to cancel the rest.
     pub fn begin_close(&mut self) -> io::Result<()> {
-        self.closing.get_or_insert_with(Instant::now);
+        self.closing.get_or_insert_with(Closing::begin);
         self.listed = None;
         self.stage();
         self.reap();
@@ -32,9 +62,17 @@ impl Ring {
     /// Some operations cannot be cancelled at all (docs/measured.md): a ring that has been closing for too long counts as
     /// broken, so that whoever waits for it lets go. What is still in flight is leaked.
     pub fn cancel_everything(&mut self) -> io::Result<()> {
-        if self.closing.is_some_and(|since| since.elapsed() > CLOSE_LIMIT) {
-            self.break_down(libc::ETIMEDOUT);
-            return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
+        if self.closing.as_ref().is_some_and(Closing::is_late) {
+            self.catch_up();
+            let left = self.in_flight();
+            if self
+                .closing
+                .as_mut()
+                .is_some_and(|closing| closing.is_in_vain(left))
+            {
+                self.break_down(libc::ETIMEDOUT);
+                return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
+            }
         }
         if self.taskrun() {
             self.run_task_work_first();
