@@ -7,9 +7,9 @@ export type Moment = (typeof MOMENTS)[number];
 
 /** The real ring for composites, which use no more of one, with something of it replaced. */
 export function ringWith(ring: Ring, replaced: Partial<Pick<Ring, 'exec' | 'chain'>>): Ring {
-  const { entries, clock } = ring;
+  const { entries, clock, runner } = ring;
   const hasRef = ring.hasRef.bind(ring);
-  const used = { entries, clock, hasRef, exec: ring.exec.bind(ring), chain: ring.chain.bind(ring) };
+  const used = { entries, clock, runner, hasRef, exec: ring.exec.bind(ring), chain: ring.chain.bind(ring) };
   return { ...used, ...replaced } as Ring;
 }
 

@@ -23,7 +23,7 @@ import { assertUsable } from './_fixtures.ts';
 import { leakCheck, openFds, tmpDir, withRing } from './_helpers.ts';
 import { answering, neverAnswering } from './_lookup.ts';
 import { abstractName, blackHole, closing, listening } from './_loopback.ts';
-import { MOMENTS, type Moment, ringWith, stoppingRing } from './_steps.ts';
+import { MOMENTS, type Moment, stoppingRing } from './_steps.ts';
 import { settle, soon, until } from './_until.ts';
 
 type T = ExecutionContext<unknown>;
@@ -245,23 +245,6 @@ test.serial('closing the ring ends what connects, and closes its descriptors', a
     for (const { fd } of [server, first]) closeSync(fd);
     t.is(openFds().size, before);
   }
-});
-
-test.serial('a queue that is full when a socket is to be closed is waited for', async (t) => {
-  await withRing({}, async (ring) => {
-    const { at } = await listening(t, ring);
-    const before = openFds().size;
-    let refused = 0;
-    const exec = ((operation, options) => {
-      if (operation.name !== 'close' || refused === 3) return ring.exec(operation, options);
-      refused += 1;
-      return Promise.reject(new UringError('ERR_URING_QUEUE_FULL', 'as if too much waited'));
-    }) as Ring['exec'];
-    const full = ringWith(ring, { exec });
-    await t.throwsAsync(tcpConnect(full, { ...at, port: 1 }), { code: 'ECONNREFUSED' });
-    t.is(refused, 3);
-    t.is(openFds().size, before);
-  });
 });
 
 /** The same numbers every time. */

@@ -110,7 +110,8 @@ function checkTarget(target: ConnectTarget, { hostLookup }: ConnectPlan): Target
   if (typeof host !== 'string') throw invalidType('target.host', 'of type string', host);
   if (host === '') throw invalidValue('target.host', 'is empty');
   checkInteger('target.port', port, 0, 0xffff);
-  if (isIP(host) === 0) return target as HostTarget;
+  // A copy: it is used after the lookup, when the caller may have another use for its object.
+  if (isIP(host) === 0) return { host, port: port as number };
   return { at: ofFamily(checkAddress('target', { address: host, port }), hostLookup) };
 }
 

@@ -64,6 +64,7 @@ export class Crew<T> {
   /** Starts work. */
   begin(workers: readonly Worker[]): void {
     const { signal, timeoutMs } = this.#limits;
+    if (signal?.aborted === true) throw new AbortError(signal.reason);
     if (signal !== undefined) whenAborted(signal, this.#onAbort);
     if (timeoutMs !== undefined)
       this.#forgetTimer = this.#clock.after(timeoutMs, () => this.stop('timed out'));

@@ -1,4 +1,5 @@
 // Reading whole files: one, or thousands.
+import { AsyncResource } from 'node:async_hooks';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
 import type { Path } from '../ops/path-arguments.ts';
 import type { Ring } from '../ring.ts';
@@ -253,10 +254,11 @@ export async function forEachFile(
   const checked = checkReading(checkRing(ring), options);
   const all = checkPaths('paths', paths);
   checkFunction('callback', callback);
+  const inContext = AsyncResource.bind(callback, 'URING');
   const { crew, begin } = prepare<void>(ring, 'forEachFile', all, checked, (memory, length, _isOwn, at) =>
-    crew.guard(() => callback(null, memory.subarray(0, length), at)),
+    crew.guard(() => inContext(null, memory.subarray(0, length), at)),
   );
-  crew.onRejected = (reason, at) => crew.guard(() => callback(reason, NOTHING, at));
+  crew.onRejected = (reason, at) => crew.guard(() => inContext(reason, NOTHING, at));
   begin();
   const error = await crew.ended();
   if (error !== undefined) throw error;

@@ -99,7 +99,7 @@ export class ReadLane<T> extends Lane implements Worker {
     this.#memory = memory;
     this.#read = reading(memory.subarray(0, memory.length - MORE_BYTES));
     this.#more = reading(memory.subarray(memory.length - MORE_BYTES));
-    const isAlone = how.shortIsEnd || runner.cutsChains;
+    const isAlone = how.shortIsEnd || runner.cutsChains || runner.linksMax < 2;
     const link = new Link(this.#read, this, undefined, Step.read, isAlone ? 0 : SqeFlags.HARDLINK);
     this.#reads = isAlone ? [link] : [link, new Link(this.#more, this, undefined, Step.more)];
   }
@@ -148,6 +148,10 @@ export class ReadLane<T> extends Lane implements Worker {
 
   /** Begins the next file, and gives back the one before. */
   #goOn(): void {
+    if (this.#file !== undefined && this.runner.linksMax < 2) {
+      this.#closeAlone();
+      return;
+    }
     for (let item = this.#crew.take(); item >= 0; item = this.#crew.take()) {
       this.#item = item;
       this.#path.set(this.#how.paths[item] as CheckedPath);
@@ -188,8 +192,10 @@ export class ReadLane<T> extends Lane implements Worker {
   }
 
   #closed(error: UringError | null): void {
-    // It has not run when the ring was closed, or had no room for it to the end; any other error closes all the same.
-    if (error?.code === 'ECANCELED') this.#giveUp(this.#closing);
+    // It has not run when it was cancelled (with its ring, or by a request for all), or was refused before the kernel saw it
+    // (after a change of credentials); an error of the kernel's closes all the same.
+    if (error !== null && (error.code === 'ECANCELED' || error.code.startsWith('ERR_')))
+      this.#giveUp(this.#closing);
     this.#closing = undefined;
     this.#crew.closed();
   }

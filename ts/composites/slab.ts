@@ -1,3 +1,5 @@
+import { markAsUntransferable } from 'node:worker_threads';
+
 /** What small files are copied into, in common: one that is kept keeps no more than this. */
 const SLAB_BYTES = 1 << 16;
 /** From this size on a copy has memory of its own. */
@@ -25,6 +27,8 @@ export class Slab {
     }
     if (this.#used + sizeBytes > this.#memory.length) {
       this.#memory = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      // As Node's own pool: who transfers one file would take the others along.
+      markAsUntransferable(this.#memory.buffer);
       this.#used = 0;
     }
     const start = this.#used;

@@ -4,7 +4,6 @@ import { ChainError, type LinkResult, type SingleOperation } from '../chain.ts';
 import { AbortError, type UringError } from '../errors.ts';
 import type { FixedFile } from '../files.ts';
 import type { Fd, Operation } from '../operation.ts';
-import { close } from '../ops/open.ts';
 import { type SocketDomain, type SocketType, socket } from '../ops/socket.ts';
 import { setsockopt } from '../ops/socket-options.ts';
 import type { SocketOptionName, SocketOptionValue } from '../option-values.ts';
@@ -119,11 +118,10 @@ export async function anyway(ring: Ring, operation: Operation<void>, otherwise: 
 }
 
 /** Closes a socket that nobody gets. */
-export function closeAnyway(ring: Ring, fd: Fd): Promise<void> {
-  return anyway(ring, close(fd), () => {
-    // Registered files go with their ring.
-    if (typeof fd === 'number') closeDescriptor(fd);
-  });
+export async function closeAnyway(ring: Ring, fd: Fd): Promise<void> {
+  // Not by the ring: it may have no room, refuse it, or be told to cancel everything. Nothing was sent, so it does not wait.
+  if (typeof fd === 'number') closeDescriptor(fd);
+  else ring.runner.clearFile(fd);
 }
 
 /** The result that callers get. */

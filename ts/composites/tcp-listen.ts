@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { checkAddress, type IpSocketAddress, type SocketAddressLike } from '../address.ts';
+import { checkAddress, decodeAddress, type IpSocketAddress, type SocketAddressLike } from '../address.ts';
 import type { SingleOperation } from '../chain.ts';
 import { invalidType, invalidValue, type UringError } from '../errors.ts';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
@@ -86,6 +86,8 @@ export async function tcpListen(
   const limits = checkExecOptions(options);
   checkOptions('target', target);
   if (target === undefined) throw invalidType('target', '{ port } or { address, port }', target);
+  if ('host' in target)
+    throw invalidValue('target', 'has a host: look it up, and listen on its address ({ address, port })');
   const everywhere = target.address === undefined;
   const choices = everywhere ? ['::', '0.0.0.0'].map((address) => ({ ...target, address })) : [target];
   if (isSet('options.ipv6Only', options.ipv6Only)) choices.splice(1);
@@ -107,7 +109,9 @@ function stepsTo(
   target: SocketAddressLike,
   options: TcpListenOptions & Partial<DirectSocketOptions>,
 ): ListenSteps {
-  const { address } = checkAddress('target', target);
+  const { address, bytes } = checkAddress('target', target);
+  // As it is now: it is used after the socket was made, when the caller may have another use for the object.
+  const place = decodeAddress(bytes, bytes.byteLength) as IpSocketAddress;
   const family = isIP(address ?? '');
   if (family === 0) throw invalidValue('target', 'has no port: for paths there is unixListen');
   const isIpv6Only = isSet('options.ipv6Only', options.ipv6Only);
@@ -120,7 +124,7 @@ function stepsTo(
     ...(isShared ? [setsockopt(fd, 'SO_REUSEPORT', true)] : []),
     // Said either way: net.ipv6.bindv6only decides otherwise.
     ...(family === 6 ? [setsockopt(fd, 'IPV6_V6ONLY', isIpv6Only)] : []),
-    bind(fd, target),
+    bind(fd, place),
     listen(fd, options.backlog),
   ];
   checkSteps({ operations });

@@ -29,7 +29,7 @@ export interface UnixConnectOptions extends ExecOptions, SocketCompositeOptions 
   type?: keyof typeof TYPES;
 }
 
-/** A target as addresses are given. */
+/** A target as addresses are given: a copy, because it is used after the socket was made. */
 export function unixAddress(target: UnixTarget): { path: string | Uint8Array } {
   const address = typeof target === 'string' || target instanceof Uint8Array ? { path: target } : target;
   if (typeof address === 'object' && address !== null && !('path' in address))
@@ -37,7 +37,8 @@ export function unixAddress(target: UnixTarget): { path: string | Uint8Array } {
       'target',
       'has no path: for hosts and IP addresses there are tcpConnect and tcpListen',
     );
-  return address;
+  const path = address?.path;
+  return { path: path instanceof Uint8Array ? Buffer.from(path) : path };
 }
 
 /**

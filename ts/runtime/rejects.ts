@@ -1,7 +1,11 @@
+import { constants } from 'node:os';
 import { invalidValue, outOfRange, systemError, UringError } from '../errors.ts';
 import { EXTRA_LOW_MASK, Reject } from '../generated/abi.ts';
 import { opInfo } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
+
+/** The first of the numbers that the kernel has for itself (include/linux/errno.h). */
+const ERESTARTSYS = 512;
 
 /** The error of an operation that this kernel does not have. */
 export function unsupported(operation: AnyOperation): UringError {
@@ -138,7 +142,10 @@ export function badOffset(offset: unknown): RangeError {
 
 /** A stale handle shows only in the kernel's EBADF when the slot was emptied after submission. */
 export function failure(operation: AnyOperation, res: number): UringError {
-  const error = systemError(res, operation.name, operation.path, operation.dest);
+  // What a worker thread was interrupted in says ERESTARTSYS and the like where a system call would say EINTR: only reads and
+  // writes put that right (io_uring/rw.c), openat for one does not.
+  const errno = res <= -ERESTARTSYS ? -constants.errno.EINTR : res;
+  const error = systemError(errno, operation.name, operation.path, operation.dest);
   if (error.code === 'EINVAL' && operation.newer !== undefined)
     error.message = `${error.message}; ${operation.newer.join(', ')}`;
   return operation.traits?.explain?.(error) ?? error;

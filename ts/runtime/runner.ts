@@ -76,6 +76,12 @@ export class Runner {
     return this.#parts.engine.cutsChains;
   }
 
+  /** Links that can be started together: more of them would wait for room for ever. */
+  get linksMax(): number {
+    const { sqEntries, cqEntries } = this.#parts.engine.layout;
+    return Math.min(sqEntries, cqEntries);
+  }
+
   /** Gives up a slot of a registered file, where no operation can be started for it. */
   clearFile({ handle }: FixedFile): void {
     if (!this.#owner.isGone) this.#parts.native.clearFile(handle);

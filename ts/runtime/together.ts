@@ -48,6 +48,7 @@ export class Together {
   #forgetTimer: (() => void) | undefined;
   #stopped: Stopped;
   readonly #isHard: boolean;
+  #isExpired = false;
   readonly #onAbort = (): void => this.#abort();
 
   /**
@@ -70,9 +71,9 @@ export class Together {
     const links = this.#linked(operations, flags, timeoutMs);
     this.#left = links.length;
     this.#pending = attached.startTogether(links);
-    // What waits for room is not the kernel's yet, and nor is its deadline.
-    if (this.#pending !== undefined && timeoutMs !== undefined)
-      this.#forgetTimer = attached.clock.after(timeoutMs, () => this.#expireWaiting());
+    // What waits for room is not the kernel's yet, and nor is its deadline. And the kernel arms the deadline of what a worker
+    // thread runs only when that is through (since 6.15 and its stable releases, b53e523261bf: io_wq_submit_work issues first).
+    if (timeoutMs !== undefined) this.#forgetTimer = attached.clock.after(timeoutMs, () => this.#expire());
     if (signal !== undefined) whenAborted(signal, this.#onAbort);
   }
 
@@ -120,7 +121,7 @@ export class Together {
     this.#ended[at] = ended;
     // The next one starts if this one came before the request to stop it; that of a hard chain in any case.
     const goesOn = this.#isHard || ended.error === null;
-    if (goesOn && this.#stopped === 'aborted' && this.#left > 1) this.#cancel();
+    if (goesOn && (this.#stopped === 'aborted' || this.#isExpired) && this.#left > 1) this.#cancel();
     this.#oneLess();
   }
 
@@ -132,10 +133,11 @@ export class Together {
     this.#done(this.#ended as Ended[], this.#stopped);
   }
 
-  #expireWaiting(): void {
-    if (this.#pending === undefined || this.#pending.isGone) return;
+  #expire(): void {
     this.#stopped ??= 'timed out';
-    this.#attached.drop(this.#pending);
+    this.#isExpired = true;
+    if (this.#pending !== undefined && this.#attached.drop(this.#pending)) return;
+    this.#cancel();
   }
 
   #abort(): void {
