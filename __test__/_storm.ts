@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { median } from 'simple-statistics';
 import {
   AbortError,
   accept,
@@ -188,7 +189,8 @@ export class Memory {
     const half = this.#rounds.slice(Math.floor(this.#rounds.length / 2));
     assert.ok(half.length >= 4, 'a trend takes more rounds');
     const middle = Math.floor(half.length / 2);
-    return Math.min(...half.slice(middle)) - Math.min(...half.slice(0, middle));
+    // Medians, because a round in which the system took pages back says nothing.
+    return median(half.slice(middle)) - median(half.slice(0, middle));
   }
 
   toString(): string {
