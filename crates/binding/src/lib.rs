@@ -5,6 +5,7 @@ mod event_loop;
 mod external;
 mod hot;
 mod limits;
+pub mod process;
 pub mod registrar;
 pub mod setup;
 mod shared_memory;

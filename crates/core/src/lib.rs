@@ -36,6 +36,7 @@ pub mod shared_memory;
 pub mod split;
 mod staging;
 mod teardown;
+pub mod trial;
 pub mod uapi;
 mod unread;
 mod wait;
