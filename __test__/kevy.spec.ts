@@ -87,7 +87,10 @@ test('K4: elsewhere the package loads, and making a ring says why it cannot', (t
     const { Ring, nop } = await import('uring');
     nop();
     try { new Ring() } catch (error) { console.log(error.name, error.code, error.message) }`;
-  t.is(runNode(code), 'UringError ERR_URING_UNAVAILABLE io_uring exists on Linux only; this is darwin\n');
+  t.is(
+    runNode(code),
+    'UringError ERR_URING_UNAVAILABLE io_uring exists on Linux only; this is darwin: run the program on Linux, in a virtual machine if need be\n',
+  );
 });
 
 test('K5: many operations go to the kernel in one io_uring_enter', async (t) => {

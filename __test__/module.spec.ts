@@ -51,6 +51,7 @@ const EXPORTS = [
   'accept',
   'acceptMultishot',
   'asyncCancel',
+  'availability',
   'bind',
   'blockDiscard',
   'close',
@@ -152,7 +153,7 @@ const EXPORTS = [
 ];
 
 /** What no kernel has to have: helpers, the question itself, and operations that have no name here. */
-const OF_NO_KERNEL: readonly string[] = ['ioprio', 'probe', 'raw', 'socketAddress'];
+const OF_NO_KERNEL: readonly string[] = ['availability', 'ioprio', 'probe', 'raw', 'socketAddress'];
 
 leakCheck(test);
 

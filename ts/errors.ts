@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
+import type { Unavailable } from './platform/unavailable.ts';
 
 interface UringErrorDetails {
   errno?: number;
@@ -9,6 +10,7 @@ interface UringErrorDetails {
   address?: string;
   port?: number;
   host?: string;
+  availability?: Unavailable;
 }
 
 /**
@@ -17,7 +19,7 @@ interface UringErrorDetails {
  * From the kernel: `code` is the errno's name (`ENOENT`), `errno` its negative number, `syscall` the operation,
  * `path` the path and `dest` the second one if there are any, `address` and `port` what a socket was to be bound,
  * connected or sent to, `host` the name that was looked up for it. From this package: `code` starts with
- * `ERR_URING_`, and the message says what to do.
+ * `ERR_URING_`, and the message says what to do; `availability` says why there is no io_uring (`ERR_URING_UNAVAILABLE`).
  *
  * @example
  * ```ts
@@ -36,6 +38,7 @@ export class UringError extends Error {
   declare readonly address?: string;
   declare readonly port?: number;
   declare readonly host?: string;
+  declare readonly availability?: Unavailable;
 
   constructor(code: string, message: string, details: UringErrorDetails = {}) {
     super(message);

@@ -12,6 +12,7 @@ export type {
   SocketAddressLike,
   UnixSocketAddress,
 } from './address.ts';
+export { type Availability, type Available, availability, type ResourceLimit } from './availability.ts';
 export { BufferGroup, type BufferGroupOptions } from './buffer-group.ts';
 export { BufferLease, BufferRing, type BufferRingOptions, type BufferRingStatus } from './buffer-ring.ts';
 export {
@@ -260,6 +261,7 @@ export type {
   SocketOptionName,
   SocketOptionValue,
 } from './option-values.ts';
+export type { Unavailable, UnavailableCode } from './platform/unavailable.ts';
 export { type KernelProbe, probe } from './probe.ts';
 export { ProvidedBuffers } from './provided-buffers.ts';
 export type { Registrar } from './registrar.ts';

@@ -1,9 +1,8 @@
-import { systemError } from './errors.ts';
 import { FEATURES } from './flags.ts';
 import { SetupFlags } from './generated/abi.ts';
 import { type Op, opInfo } from './generated/ops.ts';
 import { ENTER_FLAGS, registrations, SQE_FLAGS } from './generated/registrations.ts';
-import { native } from './platform/native.ts';
+import { opening, setupError } from './platform/opening.ts';
 
 /** What a kernel has, by the names of this package's operations and of the man pages. */
 export interface KernelProbe {
@@ -30,7 +29,7 @@ function hasBit(mask: number, bit: number): boolean {
  * older kernel does not tell is tried out, on a ring that is closed at once. No version number decides anything. A ring
  * may have been opened with less: see `ring.setupFlags`.
  *
- * @throws `ENOSYS` where there is no io_uring, `EPERM` where it is forbidden
+ * @throws `ERR_URING_UNAVAILABLE` where there is no io_uring; `availability()` asks without throwing
  * @see {@link https://man7.org/linux/man-pages/man2/io_uring_register.2.html io_uring_register(2)}
  * @example
  * ```ts
@@ -41,8 +40,8 @@ function hasBit(mask: number, bit: number): boolean {
  * ```
  */
 export function probe(): KernelProbe {
-  const [known = 0, features = 0, setup = 0, enter = 0, sqe = 0, ...operations] = native().probe();
-  if (known < 0) throw systemError(known, 'io_uring_setup');
+  const [known = 0, features = 0, setup = 0, enter = 0, sqe = 0, ...operations] = opening().probe();
+  if (known < 0) throw setupError(known);
   const names = Object.keys(registrations) as (keyof typeof registrations)[];
   const setupNames = Object.keys(SetupFlags) as (keyof typeof SetupFlags)[];
   return {

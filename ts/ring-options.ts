@@ -2,7 +2,8 @@ import { constants } from 'node:os';
 import { invalidType, invalidValue, systemError, UringError } from './errors.ts';
 import { FEATURES } from './flags.ts';
 import { SetupFlags } from './generated/abi.ts';
-import { kOpener, type NativeRing, native, type Opener, type OpenOptions } from './platform/native.ts';
+import { kOpener, type NativeRing, type Opener, type OpenOptions } from './platform/native.ts';
+import { opening, setupError } from './platform/opening.ts';
 import type { Ring } from './ring.ts';
 import { type RingHandle, tokenOf } from './ring-handle.ts';
 import type { Watch } from './runtime/watch.ts';
@@ -159,15 +160,18 @@ export function setThresholds(watch: Watch, { slowOperationMs, longTurnMs }: Rin
 /** @internal Opens a ring. */
 export function openRing(options: RingOptions): NativeRing {
   const { open, features } = checked(options);
-  const ring = ((options as { [kOpener]?: Opener })[kOpener] ?? native()).open(open);
+  const opener = (options as { [kOpener]?: Opener })[kOpener];
+  const ring = (opener ?? opening()).open(open);
   if (typeof ring === 'number') {
     if (ring === -constants.errno.ESTALE) throw nothingToAttachTo();
     if (ring === -constants.errno.EBUSY) throw tableFull('io_uring_setup');
-    if (ring !== -constants.errno.EINVAL) throw systemError(ring, 'io_uring_setup');
+    if (opener !== undefined) throw systemError(ring, 'io_uring_setup');
     const sqpoll = open.sqpollIdleMs === undefined ? 0 : SetupFlags.SQPOLL;
     const cpu = open.sqpollCpu === undefined ? 0 : SetupFlags.SQ_AFF;
     const attached = open.attachTo === undefined ? 0 : SetupFlags.ATTACH_WQ;
-    throw setupRefused(open.required | sqpoll | cpu | attached);
+    const asked = open.required | sqpoll | cpu | attached;
+    if (ring !== -constants.errno.EINVAL || asked === 0) throw setupError(ring);
+    throw setupRefused(asked);
   }
   try {
     requireAll(features, ring.layout()?.features ?? 0);

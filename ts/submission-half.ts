@@ -1,10 +1,11 @@
-import { invalidType, invalidValue, systemError } from './errors.ts';
+import { invalidType, invalidValue } from './errors.ts';
 import { FREED_BATCH } from './generated/abi.ts';
 import { Op } from './generated/ops.ts';
 import { Allocator } from './memory/allocator.ts';
 import { SharedMemory } from './memory/shared-memory.ts';
 import type { AnyOperation } from './operation.ts';
-import { type Layout, type NativeSubmission, type NativeSubmissionHalf, native } from './platform/native.ts';
+import type { Layout, NativeSubmission, NativeSubmissionHalf } from './platform/native.ts';
+import { opening, setupError } from './platform/opening.ts';
 import { checkSizes } from './ring-options.ts';
 import { Engine } from './runtime/engine.ts';
 import { entered, forgottenHalves } from './runtime/halves.ts';
@@ -113,8 +114,8 @@ export class SubmissionHalf extends SubmissionQueue {
     checkOptions('options', options);
     const { entries = 256, cqEntries } = options;
     const sizes = checkSizes({ entries, cqEntries }, false);
-    const half = native().openSplit(sizes.entries, sizes.cqEntries);
-    if (typeof half === 'number') throw systemError(half, 'io_uring_setup');
+    const half = opening().openSplit(sizes.entries, sizes.cqEntries);
+    if (typeof half === 'number') throw setupError(half);
     const layout = half.layout();
     if (layout === null) throw closedError();
     return new SubmissionHalf(partsOf(half, layout));

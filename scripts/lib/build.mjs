@@ -1,5 +1,5 @@
 // Builds dist/: the native binding, the ES modules with their types, and the CommonJS entry.
-import { copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { Complaint, must, root } from './project.mjs';
@@ -51,4 +51,6 @@ export async function build() {
   await compile('tsconfig.json', 'ts', 'dist');
   const cjs = join(root, 'scripts', 'cjs');
   for (const file of readdirSync(cjs)) copyFileSync(join(cjs, file), join(root, 'dist', file));
+  // npm does it for whoever installs the package, not for `npx uring` in a checkout.
+  chmodSync(join(root, 'dist', 'doctor', 'cli.js'), 0o755);
 }

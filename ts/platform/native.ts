@@ -1,9 +1,7 @@
-import { createRequire } from 'node:module';
-import { UringError } from '../errors.ts';
-
+import type { UringError } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
-
 import { watchCredentials } from './credentials.ts';
+import { load } from './load.ts';
 
 /** The calls of `crates/binding/src/hot.rs`: numbers in, a count or a negative errno out. */
 export interface HotFunctions {
@@ -198,6 +196,10 @@ export interface Native {
   open(options: OpenOptions): NativeRing | number;
   credentialsMayHaveChanged(): void;
   unknownSetupFlags(asked: number): number;
+  /** [0 or a negative errno, signal] of using io_uring in a child process; null when there could be none. */
+  tryInChild(): [result: number, signal: number] | null;
+  /** Soft and hard RLIMIT_MEMLOCK in bytes, soft and hard RLIMIT_NOFILE. */
+  resourceLimits(): number[];
   openSplit(entries: number, cqEntries: number): NativeSubmissionHalf | number;
   openCompletionHalf(token: number): NativeCompletionHalf | number;
 }
@@ -210,39 +212,15 @@ export type Opener = Pick<Native, 'open'>;
 
 let loaded: Native | undefined;
 
-/** C library of this process, as the platform packages are named after it. */
-function libc(): 'gnu' | 'musl' {
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
-  return report?.header?.glibcVersionRuntime === undefined ? 'musl' : 'gnu';
-}
-
 /**
- * The native addon: from the checkout's own build, else from the platform package. Nothing is loaded before the
- * first ring is made.
+ * The native addon. Nothing is loaded before the first ring is made.
+ *
+ * @throws `ERR_URING_UNAVAILABLE` where there is none
  */
 export function native(): Native {
-  if (loaded !== undefined) return loaded;
-  if (process.platform !== 'linux') {
-    const message = `io_uring exists on Linux only; this is ${process.platform}`;
-    throw new UringError('ERR_URING_UNAVAILABLE', message);
+  if (loaded === undefined) {
+    loaded = load();
+    watchCredentials(loaded);
   }
-  const require = createRequire(import.meta.url);
-  const tuple = `linux-${process.arch}-${libc()}`;
-  const causes: unknown[] = [];
-  for (const candidate of [`../uring.${tuple}.node`, `uring-${tuple}`]) {
-    try {
-      loaded = require(candidate) as Native;
-      watchCredentials(loaded);
-      return loaded;
-    } catch (cause) {
-      causes.push(cause);
-    }
-  }
-  const forbidden = causes.some((cause) => (cause as { code?: string }).code === 'ERR_DLOPEN_DISABLED');
-  const message = forbidden
-    ? 'Node was told not to load addons (--permission or --no-addons): allow them with --allow-addons'
-    : `no native binary for ${tuple}: install the package uring-${tuple}, or run npm run build`;
-  const error = new UringError('ERR_URING_UNAVAILABLE', message);
-  error.cause = new AggregateError(causes, 'every place was tried');
-  throw error;
+  return loaded;
 }
