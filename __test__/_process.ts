@@ -31,9 +31,18 @@ export function fixture(name: string): string {
 
 /** Runs node with these arguments and waits for its end. */
 export function runNode(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+  return runProgram(process.execPath, args, options);
+}
+
+/** Runs a program, to which `nodeArguments` are the first arguments, and waits for its end. */
+export function runProgram(
+  program: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<Ended> {
   const { timeoutMs = 30_000, nodeArguments = [], cwd = ROOT, env = {} } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...nodeArguments, ...args], {
+    const child = spawn(program, [...nodeArguments, ...args], {
       cwd,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],

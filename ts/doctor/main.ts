@@ -19,7 +19,7 @@ const EXIT_UNAVAILABLE = 1;
 const EXIT_USAGE = 2;
 
 /** `Infinity` is no number in JSON, and a limit that is not there no null. */
-function jsonValue(_key: string, value: unknown): unknown {
+export function jsonValue(_key: string, value: unknown): unknown {
   return value === Number.POSITIVE_INFINITY ? 'unlimited' : value;
 }
 

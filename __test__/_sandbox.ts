@@ -1,0 +1,42 @@
+// Real blocks: programs run where io_uring is forbidden (crates/peers/src/bin/uring-sandbox.rs).
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import type { Availability } from 'uring';
+import { type Ended, ROOT, type RunOptions, runProgram } from './_process.ts';
+
+const SANDBOX = join(ROOT, 'target', 'debug', 'uring-sandbox');
+export const DOCTOR: string = join(ROOT, 'dist', 'doctor', 'cli.js');
+/** A user without privileges: nobody. */
+export const NOBODY = '65534';
+/** For a compiler that starts with nothing. */
+export const BUILD_TIMEOUT_MS = 300_000;
+
+/** Builds the program that makes sandboxes, which no other part of the tests needs. */
+export async function buildSandbox(): Promise<void> {
+  const args = ['build', '--quiet', '-p', 'uring-peers', '--bin', 'uring-sandbox'];
+  const { code, stderr } = await runProgram('cargo', args, { timeoutMs: BUILD_TIMEOUT_MS });
+  assert.equal(code, 0, stderr);
+}
+
+/** Runs Node in a sandbox that is made by these options. */
+export function sandboxed(
+  sandbox: readonly string[],
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<Ended> {
+  return runProgram(SANDBOX, [...sandbox, '--', process.execPath, ...args], options);
+}
+
+/** What `uring doctor` finds in a sandbox, by its page and by its JSON. */
+export async function diagnosed(
+  sandbox: readonly string[],
+): Promise<{ code: number | null; page: string; availability: Availability }> {
+  const json = await sandboxed(sandbox, [DOCTOR, 'doctor', '--json']);
+  const page = await sandboxed(sandbox, [DOCTOR, 'doctor']);
+  for (const { signal, stderr, code } of [json, page]) {
+    assert.deepEqual({ signal, stderr }, { signal: null, stderr: '' });
+    assert.equal(code, json.code);
+  }
+  const { availability } = JSON.parse(json.stdout) as { availability: Availability };
+  return { code: json.code, page: page.stdout.replaceAll(/\s+/g, ' '), availability };
+}
