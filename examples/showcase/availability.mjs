@@ -2,7 +2,7 @@
 // Opening a ring, and saying why there is none.
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
-import { Ring, UringError } from 'uring';
+import { availability, Ring } from 'uring';
 import { formatBytes } from './format.mjs';
 import { EXIT_UNAVAILABLE, Stop } from './stop.mjs';
 
@@ -15,47 +15,11 @@ function readProc(path) {
   }
 }
 
-/** EPERM has two causes: the administrator's switch, and a filter for system calls around the container. */
-function explainRefusal() {
-  const disabled = readProc('/proc/sys/kernel/io_uring_disabled').trim();
-  if (disabled === '1' || disabled === '2') {
-    const whom = disabled === '1' ? 'for processes without privileges' : 'for everyone';
-    return `it is switched off ${whom} (sysctl kernel.io_uring_disabled is ${disabled}): ask the administrator to set it to 0`;
-  }
-  return (
-    'a filter for system calls forbids it, as containers have by default: run the container with a seccomp profile ' +
-    'that allows io_uring_setup, io_uring_enter and io_uring_register (for a try: docker run --security-opt seccomp=unconfined)'
-  );
-}
-
-/** @param {UringError} error @returns {string | undefined} */
-function explain({ code, message }) {
-  switch (code) {
-    case 'ERR_URING_UNAVAILABLE':
-      return message;
-    case 'EPERM':
-    case 'EACCES':
-      return explainRefusal();
-    case 'ENOSYS':
-      return `kernel ${release()} answers that it has no such call: it is older than Linux 5.6, or a sandbox (gVisor, a seccomp profile) hides it; use a newer kernel or another sandbox`;
-    case 'EINVAL':
-      return `kernel ${release()} has an io_uring that is too old: use Linux 5.6 or newer`;
-    case 'ENOMEM':
-      return 'the memory that a process may lock is used up: raise it (ulimit -l), or use Linux 5.12 or newer';
-    default:
-      return undefined;
-  }
-}
-
 /** @returns {Ring} */
 export function openRing() {
-  try {
-    return new Ring();
-  } catch (error) {
-    const reason = error instanceof UringError ? explain(error) : undefined;
-    if (reason === undefined) throw error;
-    throw new Stop(EXIT_UNAVAILABLE, `io_uring is not available: ${reason}.`, { cause: error });
-  }
+  const answer = availability();
+  if (answer.available) return new Ring();
+  throw new Stop(EXIT_UNAVAILABLE, `io_uring is not available: ${answer.reason}: ${answer.remedy}.`);
 }
 
 function memlockLimit() {
