@@ -1,11 +1,16 @@
 // Real blocks: programs run where io_uring is forbidden (crates/peers/src/bin/uring-sandbox.rs).
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import type { Availability } from 'uring';
 import { type Ended, ROOT, type RunOptions, runProgram } from './_process.ts';
 
 const SANDBOX = join(ROOT, 'target', 'debug', 'uring-sandbox');
 export const DOCTOR: string = join(ROOT, 'dist', 'doctor', 'cli.js');
+/** Where its modules are. */
+export const DOCTOR_URL: URL = new URL('doctor/', import.meta.resolve('uring'));
 /** A user without privileges: nobody. */
 export const NOBODY = '65534';
 /** For a compiler that starts with nothing. */
@@ -39,4 +44,18 @@ export async function diagnosed(
   }
   const { availability } = JSON.parse(json.stdout) as { availability: Availability };
   return { code: json.code, page: page.stdout.replaceAll(/\s+/g, ' '), availability };
+}
+
+/** Starts Node in a sandbox; resolves when it has printed a line, to what resolves to the next line, its last. */
+export async function startSandboxed(
+  sandbox: readonly string[],
+  args: readonly string[],
+): Promise<{ ended: Promise<string> }> {
+  const child = spawn(SANDBOX, [...sandbox, '--', process.execPath, ...args], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: child.stdout });
+  await once(lines, 'line');
+  return { ended: once(lines, 'line').then(([line]) => String(line)) };
 }

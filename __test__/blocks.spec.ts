@@ -2,10 +2,18 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import test, { type ExecutionContext } from 'ava';
-import { availability } from 'uring';
+import { type Availability, availability, Ring, type UringError } from 'uring';
 import { skipUnless } from './_helpers.ts';
 import { WELL } from './_process.ts';
-import { BUILD_TIMEOUT_MS, buildSandbox, diagnosed, NOBODY, sandboxed } from './_sandbox.ts';
+import {
+  BUILD_TIMEOUT_MS,
+  buildSandbox,
+  DOCTOR_URL,
+  diagnosed,
+  NOBODY,
+  sandboxed,
+  startSandboxed,
+} from './_sandbox.ts';
 
 const { EMFILE, ENOMEM, ENOSYS, EPERM } = constants.errno;
 
@@ -121,7 +129,7 @@ asRoot('without memory to lock either rings work and buffers do not, or memlock 
   const ended = await sandboxed(sandbox, [
     '--input-type=module',
     '--eval',
-    "import { availability } from 'uring'; console.log(JSON.stringify(availability()))",
+    "import { type Availability, availability, Ring, type UringError } from 'uring'; console.log(JSON.stringify(availability()))",
   ]);
   const answer = JSON.parse(ended.stdout) as ReturnType<typeof availability>;
   t.like(answer, { available: false, code: 'memlock', errno: -ENOMEM });
@@ -171,20 +179,37 @@ for (const before of ['', 'uring.availability();']) {
 
 const SYSCTL = '/proc/sys/kernel/io_uring_disabled';
 const GROUP = '/proc/sys/kernel/io_uring_group';
+/** Whatever happens, others may use io_uring again after this. */
+const WINDOW_MS = 900;
 
-/** Switches io_uring off for the whole machine as long as `use` runs. */
-async function withSysctl(value: 1 | 2, use: () => Promise<void>): Promise<void> {
+/** Switches io_uring off for the whole machine while `use` runs, which is to be short. */
+async function withSysctl<T>(value: 1 | 2, use: () => T | Promise<T>): Promise<T> {
   const before = readFileSync(SYSCTL, 'latin1');
   const restore = (): void => writeFileSync(SYSCTL, before);
+  const guard = setTimeout(restore, WINDOW_MS);
   process.once('exit', restore);
   writeFileSync(SYSCTL, String(value));
   try {
-    await use();
+    return await use();
   } finally {
     restore();
+    clearTimeout(guard);
     process.removeListener('exit', restore);
   }
 }
+
+/** Has everything loaded, waits for the sysctl to be 1, and answers at once. */
+const WAITING = `
+  import { readFileSync } from 'node:fs';
+  import { type Availability, availability, Ring, type UringError } from 'uring';
+  availability();
+  console.log('ready');
+  const cell = new Int32Array(new SharedArrayBuffer(4));
+  const isOn = () => readFileSync('${SYSCTL}', 'latin1').startsWith('1');
+  for (let round = 0; round < 20_000 && !isOn(); round += 1) Atomics.wait(cell, 0, 0, 1);
+  console.log(JSON.stringify(availability()));`;
+
+const waiting = (...sandbox: string[]) => startSandboxed(sandbox, ['--input-type=module', '--eval', WAITING]);
 
 const mayDisable = process.env['URING_TEST_SYSCTL'] === '1' && process.geteuid?.() === 0;
 const onQuietMachine = skipUnless(
@@ -193,37 +218,46 @@ const onQuietMachine = skipUnless(
   test.serial,
 );
 
-onQuietMachine(
-  'kernel.io_uring_disabled = 2 is named for everybody, with the command that undoes it',
-  async (t) => {
-    await withSysctl(2, async () => {
-      await isBlocked(t, [], {
-        code: 'sysctl',
-        errno: -EPERM,
-        reason: /^the sysctl kernel.io_uring_disabled is 2/,
-        remedy: /sysctl -w kernel.io_uring_disabled=0/,
-      });
-    });
-    t.true(availability().available);
-  },
-);
+onQuietMachine('kernel.io_uring_disabled = 2 is named for everybody, with what undoes it', async (t) => {
+  const { page }: typeof import('../dist/doctor/page.js') = await import(new URL('page.js', DOCTOR_URL).href);
+  const { examine }: typeof import('../dist/doctor/examine.js') = await import(
+    new URL('examine.js', DOCTOR_URL).href
+  );
+  const [report, thrown] = await withSysctl(2, async () => {
+    const error = t.throws(() => new Ring(), { code: 'ERR_URING_UNAVAILABLE' }) as UringError;
+    return [await examine(), error] as const;
+  });
+  const answer = report.availability;
+  t.like(answer, { available: false, code: 'sysctl', errno: -EPERM });
+  t.deepEqual(thrown.availability as Availability, answer);
+  const text = page(report, { columns: 80, colours: false });
+  t.log(text);
+  t.regex(text, /The sysctl kernel\.io_uring_disabled is 2/);
+  t.regex(text, /sysctl -w kernel\.io_uring_disabled=0/);
+  t.true(availability().available, 'and again when it is 0');
+});
 
 onQuietMachine('kernel.io_uring_disabled = 1 stops users outside of the group, and not root', async (t) => {
-  await withSysctl(1, async () => {
-    const reason = /^the sysctl kernel.io_uring_disabled is 1.*CAP_SYS_ADMIN/;
-    const remedy = /sysctl -w kernel.io_uring_group=GID/;
-    await isBlocked(t, ['--uid', NOBODY], { code: 'sysctl', errno: -EPERM, reason, remedy });
-    const { code, page } = await diagnosed([]);
-    t.is(code, 0);
-    t.regex(page, /kernel.io_uring_disabled is 1: this process may use io_uring by its privileges/);
-    const filtered = await diagnosed(['--seccomp', 'eperm']);
-    t.like(filtered.availability, { code: 'seccomp' }, 'root may, but for the filter');
-    const group = readFileSync(GROUP, 'latin1');
-    writeFileSync(GROUP, NOBODY);
-    try {
-      t.is((await diagnosed(['--uid', NOBODY])).code, 0);
-    } finally {
-      writeFileSync(GROUP, group);
-    }
+  const user = await waiting('--uid', NOBODY);
+  const filtered = await waiting('--seccomp', 'eperm');
+  const [mine, ...answers] = await withSysctl(1, async () => {
+    return [availability(), await user.ended, await filtered.ended] as const;
   });
+  t.true(mine.available, 'root');
+  const [his, behind] = answers.map((text) => JSON.parse(text) as Availability);
+  if (his?.available !== false || behind?.available !== false) return t.fail(answers.join());
+  t.like(his, { code: 'sysctl', errno: -EPERM });
+  t.regex(his.reason, /^the sysctl kernel\.io_uring_disabled is 1.*CAP_SYS_ADMIN.*no group/);
+  t.regex(his.remedy, /sysctl -w kernel\.io_uring_group=GID/);
+  t.is(behind.code, 'seccomp', 'the sysctl lets root pass, the filter does not');
+
+  const group = readFileSync(GROUP, 'latin1');
+  writeFileSync(GROUP, NOBODY);
+  try {
+    const member = await waiting('--uid', NOBODY);
+    const text = await withSysctl(1, () => member.ended);
+    t.like(JSON.parse(text), { available: true });
+  } finally {
+    writeFileSync(GROUP, group);
+  }
 });

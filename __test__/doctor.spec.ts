@@ -1,12 +1,11 @@
 // The page of `uring doctor`, its arguments, and what a terminal is given.
 import test from 'ava';
 import { runNode, WELL } from './_process.ts';
-import { DOCTOR } from './_sandbox.ts';
+import { DOCTOR, DOCTOR_URL } from './_sandbox.ts';
 
-const base = new URL('doctor/', import.meta.resolve('uring'));
-const { page }: typeof import('../dist/doctor/page.js') = await import(new URL('page.js', base).href);
+const { page }: typeof import('../dist/doctor/page.js') = await import(new URL('page.js', DOCTOR_URL).href);
 const { screenOf, wrap }: typeof import('../dist/doctor/paint.js') = await import(
-  new URL('paint.js', base).href
+  new URL('paint.js', DOCTOR_URL).href
 );
 
 type Report = Parameters<typeof page>[0];
@@ -90,7 +89,9 @@ test('here the doctor finds all well, by its page and for machines', async (t) =
 });
 
 test('a limit that is none is unlimited, and no null, in JSON', async (t) => {
-  const { jsonValue }: typeof import('../dist/doctor/main.js') = await import(new URL('main.js', base).href);
+  const { jsonValue }: typeof import('../dist/doctor/main.js') = await import(
+    new URL('main.js', DOCTOR_URL).href
+  );
   t.is(
     JSON.stringify({ soft: Number.POSITIVE_INFINITY, hard: 5 }, jsonValue),
     '{"soft":"unlimited","hard":5}',
