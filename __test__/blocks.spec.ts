@@ -125,16 +125,12 @@ asRoot('without memory to lock either rings work and buffers do not, or memlock 
     t.regex(page, /memory is not registered.*RLIMIT_MEMLOCK \(0 bytes\) is too low.*ulimit -l/);
     return;
   }
-  const reason = /RLIMIT_MEMLOCK is 0 bytes/;
-  const ended = await sandboxed(sandbox, [
-    '--input-type=module',
-    '--eval',
-    "import { type Availability, availability, Ring, type UringError } from 'uring'; console.log(JSON.stringify(availability()))",
-  ]);
-  const answer = JSON.parse(ended.stdout) as ReturnType<typeof availability>;
-  t.like(answer, { available: false, code: 'memlock', errno: -ENOMEM });
-  t.regex(page, reason);
-  t.regex(page, /ulimit -l/);
+  await isBlocked(t, sandbox, {
+    code: 'memlock',
+    errno: -ENOMEM,
+    reason: /RLIMIT_MEMLOCK is 0 bytes/,
+    remedy: /ulimit -l/,
+  });
 });
 
 asRoot(
