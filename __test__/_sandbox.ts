@@ -1,7 +1,6 @@
 // Real blocks: programs run where io_uring is forbidden (crates/peers/src/bin/uring-sandbox.rs).
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Availability } from 'uring';
@@ -56,6 +55,11 @@ export async function startSandboxed(
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const lines = createInterface({ input: child.stdout });
-  await once(lines, 'line');
-  return { ended: once(lines, 'line').then(([line]) => String(line)) };
+  const next = (): Promise<string> =>
+    new Promise((resolve, reject) => {
+      lines.once('line', resolve);
+      child.once('close', (code, signal) => reject(new Error(`it ended early: ${code ?? signal}`)));
+    });
+  await next();
+  return { ended: next() };
 }

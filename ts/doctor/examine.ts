@@ -87,7 +87,7 @@ function adviceFor(answer: Availability, ring: RingReport, around: Surroundings)
   }
   if (around.sysctl === 1) {
     const problem =
-      'kernel.io_uring_disabled is 1: this process may use io_uring by its privileges or its group, others may not';
+      'the sysctl kernel.io_uring_disabled is 1: this process may use io_uring by its privileges or its group, others may not';
     const remedy = 'keep that in mind for the user that the service runs as, or set the sysctl to 0';
     all.push({ problem, remedy });
   }
