@@ -12,6 +12,8 @@ export const DOCTOR: string = join(ROOT, 'dist', 'doctor', 'cli.js');
 export const DOCTOR_URL: URL = new URL('doctor/', import.meta.resolve('uring'));
 /** A user without privileges: nobody. */
 export const NOBODY = '65534';
+/** What is locked is counted for each user, so tests of that limit, which run at the same time, are different ones. */
+export const SOMEBODY_ELSE = '65533';
 /** For a compiler that starts with nothing. */
 export const BUILD_TIMEOUT_MS = 300_000;
 

@@ -11,6 +11,7 @@ import {
   DOCTOR_URL,
   diagnosed,
   NOBODY,
+  SOMEBODY_ELSE,
   sandboxed,
   startSandboxed,
 } from './_sandbox.ts';
