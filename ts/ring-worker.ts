@@ -71,6 +71,15 @@ function checkSpawn(parent: unknown, options: RingWorkerOptions): asserts parent
   if (options.ring === undefined) return;
   checkOptions('options.ring', options.ring);
   if ('attachTo' in options.ring) throw invalidValue('options.ring', 'has attachTo: that is the parent');
+  if (options.ring.disabled === true) {
+    throw invalidValue(
+      'options.ring',
+      'has disabled: the worker tells of its ring, which one that is disabled cannot',
+    );
+  }
+  if (options.ring.registeredFdOnly === true) {
+    throw invalidValue('options.ring', 'has registeredFdOnly: other threads could not name the ring');
+  }
   if (options.ring.sqpoll !== undefined && !parent.setupFlags.includes('SQPOLL')) {
     throw invalidValue('options.ring', 'has sqpoll, but the parent has no polling thread to share');
   }
@@ -162,7 +171,8 @@ export class RingWorker extends RingPeer {
    * @param parent a ring of this thread, which must be open until the worker's is
    * @param script as for Node's `Worker`: a path, a URL, or with `eval` the text
    * @returns when the ring of the worker is open; rejects with the worker's error, with `ERR_URING_WORKER_ENDED` when it ends
-   * without opening one, and with `ERR_URING_CLOSED` when the parent closes meanwhile
+   * without opening one, with `ERR_URING_CLOSED` when the parent closes meanwhile, and with `ERR_URING_DISABLED` for a
+   * parent that is not enabled
    */
   static async spawn(
     parent: Ring,
@@ -171,7 +181,7 @@ export class RingWorker extends RingPeer {
   ): Promise<RingWorker> {
     checkSpawn(parent, options);
     // What the worker sends is read by the event loop, whether or not anybody listens.
-    parent.receive(() => {})();
+    parent.runner.attached.attach();
     const made: { worker?: RingWorker } = {};
     let looking: NodeJS.Timeout | undefined;
     const opened = new Promise<void>((ready, ended) => {

@@ -64,16 +64,30 @@ async function end(ring: Ring, port: MessagePort, onStop: (() => unknown) | unde
 function open({ onStop }: CurrentOptions): CurrentWorker {
   const { parent: handle, port, key, ring: options, workerData } = spawnData();
   const ring = new Ring({ ...options, attachTo: handle, [kWorker]: true } as RingOptions);
-  const parent = new RingPeer({ own: ring, port, key }, handle);
-  // Parcels are read by the event loop, whether or not anybody listens.
-  ring.receive(() => {})();
-  new Mailbox(ring, FROM_PARENT, port, {
-    peer: parent,
-    stop: () => queueMicrotask(() => end(ring, port, onStop)),
-  });
+  try {
+    const parent = new RingPeer({ own: ring, port, key }, handle);
+    // Parcels are read by the event loop, whether or not anybody listens.
+    ring.runner.attached.attach();
+    new Mailbox(ring, FROM_PARENT, port, {
+      peer: parent,
+      stop: () => queueMicrotask(() => end(ring, port, onStop)),
+    });
+    parent.send('hello', ring.handle).catch(helloFailed);
+    return { ring, parent, workerData };
+  } catch (error) {
+    // The script may catch it and live on, but has no ring that it could close.
+    void ring.close();
+    throw error;
+  }
+}
+
+/** Whoever waits for the hello would wait for ever: the worker ends, and its error is the one of `spawn`. */
+function helloFailed(error: UringError): void {
   // A parent that is closing spawns nobody any more, and has been told by its own promise.
-  parent.send('hello', ring.handle).catch(() => {});
-  return { ring, parent, workerData };
+  if (error.code === 'ERR_URING_STALE_HANDLE') return;
+  process.nextTick(() => {
+    throw error;
+  });
 }
 
 /** The worker that this thread is; its ring is opened by the first call. */
