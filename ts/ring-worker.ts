@@ -53,16 +53,25 @@ function endedEarly(exitCode: number): UringError {
 /**
  * What a worker has sent stands in the queue of the parent, or waits for the parent to enter the kernel (DEFER_TASKRUN), when
  * its thread has ended. Node tells of that end in a turn of its own, before or after.
+ *
+ * @returns whether all of it is
  */
-async function delivered(parent: Ring): Promise<void> {
+async function delivered(parent: Ring): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, DELIVERY_MS);
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), DELIVERY_MS);
   });
   const entered = parent.exec(nop()).then(() => parent.exec(nop()));
   // A ring that is closed, full, or for other uses: whoever reads there reads later.
-  await Promise.race([entered.catch(() => {}), late]);
+  const isAll = await Promise.race([
+    entered.then(
+      () => true,
+      () => false,
+    ),
+    late,
+  ]);
   clearTimeout(timer);
+  return isAll;
 }
 
 function checkSpawn(parent: unknown, options: RingWorkerOptions): asserts parent is Ring {
@@ -156,8 +165,7 @@ export class RingWorker extends RingPeer {
     this.#ended = new Promise((resolve, reject) => {
       thread.once('exit', async (exitCode) => {
         isOver = true;
-        await delivered(parent);
-        mailbox.end();
+        mailbox.end(await delivered(parent));
         start.ended(failure === undefined ? endedEarly(exitCode) : failure.error);
         if (failure === undefined) resolve(exitCode);
         else reject(failure.error);

@@ -4,6 +4,16 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { RingEvent } from '../runtime/events.ts';
 import type { RingPeer } from './peer.ts';
 
+/** Sequence numbers go through `res` of a completion. */
+export const SEQUENCE_MASK = 0x7fff_ffff;
+/** Of two sequence numbers, those that are less than this apart count as one after the other. */
+const HALF_OF_ALL = 2 ** 30;
+/**
+ * How far completions of one sender may be out of order: to a ring with IOPOLL whose lock is taken a message goes by a worker
+ * thread (io_uring/msg_ring.c, io_double_lock_ctx).
+ */
+const OUT_OF_ORDER_MAX = 64;
+
 /** What goes through the port; the completion has the same sequence number. */
 export interface Parcel {
   readonly sequence: number;
@@ -69,8 +79,17 @@ export class Mailbox {
     while (!this.#early.has(sequence) && this.#receive());
     const parcel = this.#early.get(sequence);
     this.#early.delete(sequence);
+    this.#dropOrphans(sequence);
     this.#forgetIfEmpty();
     return parcel;
+  }
+
+  /** The kernel has refused to announce them, so that nobody will ask for them. */
+  #dropOrphans(sequence: number): void {
+    for (const early of this.#early.keys()) {
+      const age = (sequence - early) & SEQUENCE_MASK;
+      if (age > OUT_OF_ORDER_MAX && age < HALF_OF_ALL) this.#early.delete(early);
+    }
   }
 
   /** Takes a parcel from the port; answers whether there was one. */
@@ -80,9 +99,18 @@ export class Mailbox {
     return received !== undefined;
   }
 
-  /** Nothing more will be posted: keeps what completions are still to be read of, and nothing else. */
-  end(): void {
+  /**
+   * Nothing more will be posted: keeps what completions are still to be read of, and nothing else.
+   *
+   * @param allRead there are none of those: what is left was never announced
+   */
+  end(allRead: boolean): void {
     this.#ended = true;
+    if (allRead) {
+      this.#port.close();
+      mailboxesOf(this.#ring).delete(this.key);
+      return;
+    }
     while (this.#receive());
     this.#port.close();
     this.#forgetIfEmpty();

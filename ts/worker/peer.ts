@@ -2,10 +2,7 @@ import type { MessagePort, Transferable } from 'node:worker_threads';
 import { parcel } from '../ops/message.ts';
 import type { Ring } from '../ring.ts';
 import type { RingHandle } from '../ring-handle.ts';
-import type { Parcel } from './mailbox.ts';
-
-/** Sequence numbers go through `res` of a completion. */
-const SEQUENCE_MASK = 0x7fff_ffff;
+import { type Parcel, SEQUENCE_MASK } from './mailbox.ts';
 
 /** Where a peer's values go, and from which ring. */
 export interface PeerOptions {
@@ -63,7 +60,12 @@ export class RingPeer {
     own.assertOpen();
     this.#sequence = (this.#sequence + 1) & SEQUENCE_MASK;
     const sent: Parcel = { sequence: this.#sequence, kind, value };
-    port.postMessage(sent, transferList);
-    await own.exec(parcel(this.ring, key, sent.sequence));
+    const announcement = parcel(this.ring, key, sent.sequence);
+    await new Promise<void>((resolve, reject) => {
+      // First, because what is refused must not stay in the port; it is submitted later, when the value is there. What
+      // cannot be cloned is announced in vain.
+      own.start(announcement, (error) => (error === null ? resolve() : reject(error)));
+      port.postMessage(sent, transferList);
+    });
   }
 }
