@@ -126,3 +126,50 @@ asRoot('the half that submits refuses too, and the other one gets EPERM', async 
   t.is(ended.stderr, '');
   t.like(ended, { ...WELL, stdout: '0\n6 -1\n' });
 });
+
+for (const options of ['{}', '{ sqpoll: { idleMs: 1 } }']) {
+  asRoot(
+    `after setuid a ring and its workers still talk, and workers are told to stop (${options})`,
+    async (t) => {
+      const ended = await runModule(`
+      import { msgRing, Ring, RingWorker } from 'uring';
+      const ring = new Ring(${options});
+      const script = \`
+        const { ring, parent } = require('uring').RingWorker.current({ onStop: () => parent.post('stopped') });
+        ring.receive(({ type, data, value }) => {
+          if (type === 'message') parent.post(data + 1);
+          if (type === 'value') parent.post([value]);
+        });
+      \`;
+      const worker = await RingWorker.spawn(ring, script, { eval: true, execArgv: [], ring: ${options} });
+      const taken = [];
+      const next = () => new Promise((resolve) => taken.push(resolve));
+      ring.receive(({ value }) => taken.shift()(value));
+      process.setuid(65534);
+      const answered = next();
+      await ring.exec(msgRing(worker.ring, { data: 1 }));
+      console.log(await answered);
+      const posted = next();
+      await worker.post('value');
+      console.log(await posted);
+      const stopped = next();
+      console.log(await worker.stop(), await stopped);
+      await ring.close();
+    `);
+      t.like(ended, { ...WELL, stdout: "2\n[ 'value' ]\n0 stopped\n" });
+    },
+  );
+}
+
+asRoot('after setuid a ring sends no files', async (t) => {
+  const ended = await runModule(`${HEAD}
+    import { msgRingFile } from 'uring';
+    const [ring, other] = [new Ring(), new Ring()];
+    for (const { registrar } of [ring, other]) registrar.registerFiles({ slots: 4, kernelSlots: 4 });
+    const file = await ring.exec(openat('/etc/passwd', { direct: true }));
+    process.setuid(NOBODY);
+    console.log(await outcome(ring.exec(msgRingFile(other, file))));
+    await Promise.all([ring.close(), other.close()]);
+  `);
+  t.like(ended, { ...WELL, stdout: `${CHANGED}\n` });
+});

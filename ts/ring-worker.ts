@@ -240,8 +240,9 @@ export class RingWorker extends RingPeer {
     try {
       await this.send('stop', undefined);
     } catch (error) {
-      // A worker whose ring is closed is ending by itself. Without a ring of our own there is no way to ask.
-      if ((error as UringError).code !== 'ERR_URING_STALE_HANDLE') await this.thread.terminate();
+      // Without a ring of our own there is no way to ask. A worker whose ring is closed is ending by itself, and one that
+      // could not be asked just now (a full queue) has until the timer.
+      if ((error as UringError).code === 'ERR_URING_CLOSED') await this.thread.terminate();
     }
   }
 

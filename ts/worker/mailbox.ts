@@ -10,7 +10,7 @@ export const SEQUENCE_MASK = 0x7fff_ffff;
 const HALF_OF_ALL = 2 ** 30;
 /**
  * How far completions of one sender may be out of order: to a ring with IOPOLL whose lock is taken a message goes by a worker
- * thread (io_uring/msg_ring.c, io_double_lock_ctx).
+ * thread (io_uring/msg_ring.c, IORING_SETUP_IOPOLL).
  */
 const OUT_OF_ORDER_MAX = 64;
 

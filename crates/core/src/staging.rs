@@ -83,8 +83,8 @@ impl Ring {
             if room - admitted.len() < length as usize {
                 break;
             }
-            // Requests to stop what is in flight are no new work.
-            let is_new = length > 1 || !ops::is_request_about_another(record[0] as u8);
+            // To stop what is in flight, and to tell another ring so, is no new work.
+            let is_new = length > 1 || !ops::uses_no_credentials(&record);
             let refused = if have_changed && is_new {
                 Some((0, Reject::CredentialsChanged))
             } else if length == 1 {

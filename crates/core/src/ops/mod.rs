@@ -353,6 +353,13 @@ pub fn is_request_about_another(opcode: u8) -> bool {
     matches!(opcode, ASYNC_CANCEL | ring::POLL_REMOVE | ring::TIMEOUT_REMOVE)
 }
 
+/// Whether a record is of an operation that uses nobody's credentials: one that is about another, or a message that is a
+/// number. A file that is sent hands on what the old credentials have opened.
+pub fn uses_no_credentials(record: &Record) -> bool {
+    let opcode = record[usize::from(word::HEAD)] as u8;
+    is_request_about_another(opcode) || ring::is_number_for_another(opcode, record[usize::from(word::ADDR)])
+}
+
 /// The first row of every operation, in the order of their numbers.
 pub fn all() -> impl Iterator<Item = &'static OpSpec> {
     ROWS.iter().filter_map(|row| *row)

@@ -46,7 +46,8 @@ const TIMESPEC: Size = Size::Const(16);
 /// sizeof(siginfo_t).
 const SIGINFO_BYTES: u32 = 128;
 
-/// IORING_MSG_SEND_FD.
+/// IORING_MSG_DATA and SEND_FD.
+const MSG_DATA: u32 = 0;
 const MSG_SEND_FD: u32 = 1;
 /// IORING_MSG_RING_CQE_SKIP and FLAGS_PASS.
 const MSG_RING_CQE_SKIP: u32 = 1 << 0;
@@ -92,6 +93,11 @@ const MSG_RING: OpSpec = OpSpec {
     addr: Wide::Scalar,
     ..BASE
 };
+
+/// A message that carries no file.
+pub fn is_number_for_another(opcode: u8, command: u32) -> bool {
+    opcode == MSG_RING.opcode && command == MSG_DATA
+}
 
 const FUTEX: OpSpec = OpSpec {
     // FUTEX2_* flags.
@@ -206,7 +212,7 @@ pub static OPS: [OpSpec; 17] = [
         ..BASE
     },
     OpSpec {
-        when: When::is(word::ADDR, 0),
+        when: When::is(word::ADDR, MSG_DATA),
         forms: &[OpSpec {
             when: When::is(word::ADDR, MSG_SEND_FD),
             kernel: "6.0",
