@@ -1,6 +1,6 @@
 // How a worker's start fails, and that it leaves the parent's ring as it was.
 import test from 'ava';
-import { msgRing, Ring, RingWorker, type RingWorkerOptions } from 'uring';
+import { msgRing, nop, Ring, RingWorker, type RingWorkerOptions } from 'uring';
 import { leakCheck, withRing } from './_helpers.ts';
 import { soon } from './_until.ts';
 
@@ -73,5 +73,20 @@ test('what has arrived and nobody has read keeps its place', async (t) => {
     const seen = [...ring.completions()].map(({ event }) => event?.type === 'message' && event.data);
     t.deepEqual(seen, [0, 1, 2]);
     t.is(await soon((await spawned).stop(), 'the worker ends'), 0);
+  });
+});
+
+test('a spawn that fails at once leaves the ring its chains, and the process no port', async (t) => {
+  await withRing({ sqpoll: { idleMs: 1 } }, async (ring) => {
+    const ports = (): number =>
+      process.getActiveResourcesInfo().filter((name) => name === 'MessagePort').length;
+    const before = ports();
+    const ringOptions = { sqpoll: { idleMs: 1 } };
+    const cannotBeCloned = spawn(ring, '', { ring: ringOptions, workerData: () => {} });
+    t.is(await cannotBeCloned.catch((error) => error.name), 'DataCloneError');
+    const badOption = spawn(ring, '', { ring: ringOptions, execArgv: ['--no-such-option'] });
+    t.is(await codeOf(badOption), 'ERR_WORKER_INVALID_EXEC_ARGV');
+    await ring.chain([nop(), nop()]);
+    t.true(ports() <= before);
   });
 });

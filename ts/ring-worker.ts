@@ -1,4 +1,10 @@
-import { MessageChannel, type Transferable, Worker, type WorkerOptions } from 'node:worker_threads';
+import {
+  MessageChannel,
+  type MessagePort,
+  type Transferable,
+  Worker,
+  type WorkerOptions,
+} from 'node:worker_threads';
 import { invalidType, invalidValue, UringError } from './errors.ts';
 import { nop } from './ops/nop.ts';
 import { Ring } from './ring.ts';
@@ -94,6 +100,16 @@ function checkSpawn(parent: unknown, options: RingWorkerOptions): asserts parent
   }
 }
 
+/** Starts a thread; of one that cannot be started (its options, its data) nothing is left. */
+function startThread(script: string | URL, options: WorkerOptions, ports: readonly MessagePort[]): Worker {
+  try {
+    return new Worker(script, options);
+  } catch (error) {
+    for (const port of ports) port.close();
+    throw error;
+  }
+}
+
 /**
  * A worker thread with a ring of its own, attached to its parent's. The rings talk directly: numbers by `msgRing` to
  * `worker.ring` and `parent.ring`, registered files by `msgRingFile`, anything else by `post`; they arrive at
@@ -140,13 +156,17 @@ export class RingWorker extends RingPeer {
     const { ring = {}, workerData, transferList = [], ...nodeOptions } = options;
     const { port1: port, port2 } = new MessageChannel();
     const key = nextKey(parent);
-    if (ring.sqpoll !== undefined) parent.sharePolling();
     const data: SpawnData = { parent: parent.handle, port: port2, key, ring, workerData };
-    const thread = new Worker(script, {
-      ...nodeOptions,
-      workerData: { [WORKER_DATA]: data },
-      transferList: [...transferList, port2] as Transferable[],
-    });
+    const thread = startThread(
+      script,
+      {
+        ...nodeOptions,
+        workerData: { [WORKER_DATA]: data },
+        transferList: [...transferList, port2] as Transferable[],
+      },
+      [port, port2],
+    );
+    if (ring.sqpoll !== undefined) parent.sharePolling();
     super({ own: parent, port, key: FROM_PARENT });
     this.thread = thread;
     const mailbox = new Mailbox(parent, key, port, {
