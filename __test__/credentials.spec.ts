@@ -173,3 +173,21 @@ asRoot('after setuid a ring sends no files', async (t) => {
   `);
   t.like(ended, { ...WELL, stdout: `${CHANGED}\n` });
 });
+
+asRoot('functions that were imported by name are noticed as well', async (t) => {
+  const ended = await runModule(`${HEAD}
+    import { setgroups } from 'node:process';
+    setgroups([]);
+    const ring = new Ring();
+    const all = [];
+    for (let round = 0; round < 200; round += 1) {
+      setgroups([round % 2 + 1]);
+      all.push(await outcome(ring.exec(nop())));
+      setgroups([]);
+      await outcome(ring.exec(nop()));
+    }
+    console.log(new Set(all));
+    await ring.close();
+  `);
+  t.like(ended, { ...WELL, stdout: `Set(1) { '${CHANGED}' }\n` });
+});

@@ -1,3 +1,4 @@
+import { syncBuiltinESMExports } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 import type { Native } from './native.ts';
 
@@ -26,4 +27,6 @@ export function watchCredentials(native: Native): void {
     Object.defineProperties(watching, { name: { value: name }, length: { value: original.length } });
     Object.assign(process, { [name]: watching });
   }
+  // For who imports them by name from node:process.
+  syncBuiltinESMExports();
 }
