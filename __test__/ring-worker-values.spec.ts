@@ -86,3 +86,45 @@ test.serial('values that were never announced go when later ones come', async (t
     t.is(await soon(worker.stop(), 'the worker ends'), 0);
   });
 });
+
+test('numbers and values of one sender keep their order with files in between, and every file arrives', async (t) => {
+  await withRing({}, async (ring) => {
+    const count = 20;
+    ring.registrar.registerFiles({ slots: 32, kernelSlots: 32 });
+    const [others, files]: [unknown[], number[]] = [[], []];
+    ring.receive((event) => {
+      if (event.type === 'message') others.push(event.data);
+      if (event.type === 'value') others.push(event.value);
+      if (event.type === 'file') files.push(event.data);
+    });
+    const worker = await spawn(
+      ring,
+      `
+        const { msgRing, msgRingFile, openat } = require('uring');
+        const { ring, parent } = RingWorker.current();
+        ring.registrar.registerFiles({ slots: 4, kernelSlots: 4 });
+        (async () => {
+          const file = await ring.exec(openat('/proc/self/comm', { direct: true }));
+          const sent = [];
+          for (let data = 0; data < ${count}; data += 1) {
+            sent.push(ring.exec(msgRing(parent.ring, { data: 2 * data })));
+            sent.push(ring.exec(msgRingFile(parent.ring, file, { data })));
+            sent.push(parent.post(2 * data + 1));
+            if (data % 5 === 0) await Promise.all(sent);
+          }
+          await Promise.all(sent);
+        })();
+      `,
+    );
+    t.is(await soon(worker.join(), 'the worker ends'), 0);
+    await until(() => others.length + files.length === 3 * count);
+    t.deepEqual(
+      others,
+      Array.from({ length: 2 * count }, (_, at) => at),
+    );
+    t.deepEqual(
+      files.sort((a, b) => a - b),
+      Array.from({ length: count }, (_, at) => at),
+    );
+  });
+});

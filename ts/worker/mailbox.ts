@@ -1,5 +1,5 @@
-// Values between rings: posted to a port, announced by a completion, so that they keep their place among the numbers and
-// files of the same sender, and reach a thread that waits in the kernel too.
+// Values between rings: posted to a port, announced by a completion, so that they keep their place among the numbers of the
+// same sender, and reach a thread that waits in the kernel too.
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { RingEvent } from '../runtime/events.ts';
 import type { RingPeer } from './peer.ts';

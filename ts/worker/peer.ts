@@ -39,8 +39,8 @@ export class RingPeer {
   }
 
   /**
-   * Sends a value as `postMessage` does (structured clone), in order with numbers and files that this thread sends by
-   * `msgRing` and `msgRingFile`. It arrives as an event `{ type: 'value', value, from }`.
+   * Sends a value as `postMessage` does (structured clone), in order with numbers that this thread sends by `msgRing`; files
+   * (`msgRingFile`) may overtake both, and be overtaken. It arrives as an event `{ type: 'value', value, from }`.
    *
    * @param transferList what is moved and not copied, as for `postMessage`
    * @returns when it is in the other ring's completion queue; rejects with `ERR_URING_STALE_HANDLE` when that ring is closed,
