@@ -90,11 +90,45 @@ test('a turn that ends with more to deliver is counted, and so is one operation 
   });
 });
 
-test('a closed ring has stats, too', async (t) => {
+test('a closed ring keeps what was counted, and has nothing', async (t) => {
   const ring = new Ring();
+  ring.alloc(4096);
+  ring.registrar.registerFiles({ slots: 1 }).set(0, 0);
   await ring.exec(nop());
+  const cancelled = ring.exec(timeout(3_600_000)).catch(({ code }) => code);
+  await settle();
+  const { submitted, wakes, arenas, fileSlots } = ring.stats();
+  t.like({ submitted, fileSlots }, { submitted: 2, fileSlots: 1 });
+  t.true(arenas > 0);
   await ring.close();
-  t.like(ring.stats(), { inFlight: 0, waiting: 0, submitted: 0, inFlightMax: 1 });
+  t.is(await cancelled, 'ECANCELED');
+  const stats = ring.stats();
+  t.like(stats, { submitted, completed: 2, refused: 0, inFlightMax: 1 });
+  t.like(stats, {
+    inFlight: 0,
+    waiting: 0,
+    arenas: 0,
+    fileSlots: 0,
+    registeredBytes: 0,
+    unregisteredBytes: 0,
+  });
+  t.true(stats.turns > 0 && stats.enters > 0 && stats.wakes >= wakes);
+});
+
+test('a chain that is refused counts with all its links, and messages and multishot results are completions', async (t) => {
+  await withRing({}, async (ring) => {
+    const files = ring.registrar.registerFiles({ slots: 1 });
+    const file = files.set(0, 0);
+    files.clear(file);
+    await t.throwsAsync(ring.chain([nop(), read(file, ring.alloc(1)), nop()]));
+    t.like(ring.stats(), { submitted: 0, refused: 3, completed: 0 });
+    await ring.exec(msgRing(ring));
+    await until(() => ring.stats().events === 1);
+    t.like(ring.stats(), { submitted: 1, completed: 2 });
+    for await (const _ of ring.multishot(timeoutMultishot(1, { repeat: 3 })));
+    t.like(ring.stats(), { submitted: 2, completed: 5 });
+    t.is([...ring.completions()].length, 1);
+  });
 });
 
 test('an operation that takes longer than the threshold is told of, if somebody wants to know', async (t) => {

@@ -14,23 +14,26 @@ export interface RingWatchStats {
   readonly events: number;
 }
 
-/** Counters of a ring since it was opened, and what it has now. */
+/** Counters of a ring since it was opened, and what it has now. Of a closed ring the counters stay; it has nothing. */
 export interface RingStats extends RingWatchStats {
   /** io_uring_enter(2) calls. */
   readonly enters: number;
   /** Operations given to the kernel. */
   readonly submitted: number;
-  /** Operations that never reached the kernel, because something that they named was not there any more. */
+  /**
+   * Operations that never reached the kernel: something that they named was not there any more, a field was no good, the
+   * credentials had changed, or the ring was closing. Of a chain that is refused all count.
+   */
   readonly refused: number;
-  /** Completions taken from the kernel. */
+  /** Completions taken from the kernel: also messages, tags, and each result of a multishot operation. */
   readonly completed: number;
   /** Times that the completion queue was found full; what did not fit the kernel keeps and hands over later. */
   readonly overflows: number;
   /** Times that the kernel has woken the event loop for the ring. */
   readonly wakes: number;
-  /** Turns of the event loop in which something was delivered. */
+  /** Times that the event loop came to the ring and something was delivered; in one turn of the loop it may come twice. */
   readonly turns: number;
-  /** Turns that ended with more to deliver, so that others had their turn first. */
+  /** Those that ended with more to deliver, so that others had their turn first. */
   readonly fullTurns: number;
   /** Operations that wait for room now. */
   readonly waiting: number;
@@ -46,7 +49,7 @@ export interface RingStats extends RingWatchStats {
   readonly fileSlots: number;
 }
 
-/** @internal The counters by name: those of Rust from the list that it answers, which is empty for a closed ring. */
+/** @internal The counters by name: those of Rust from the list that it answers. */
 export function namedStats(counters: readonly number[], watched: RingWatchStats, waiting: number): RingStats {
   const [enters = 0, submitted = 0, completed = 0, overflows = 0, refused = 0, ...rest] = counters;
   const [registeredBytes = 0, unregisteredBytes = 0, arenas = 0, fileSlots = 0, ...more] = rest;

@@ -249,7 +249,7 @@ impl EventLoop {
         });
         match rest {
             Some((_, true, _, true)) => {
-                drop(state.core.borrow_mut().take());
+                state.finish();
                 EventLoop::close(state);
             }
             Some((has_work, at_rest, keeps, _)) => {

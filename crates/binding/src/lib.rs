@@ -83,33 +83,27 @@ impl NativeRing {
     }
 
     /// Counters in the order of `uring_core::ring::Stats`, then registered and unregistered arena bytes, arenas, file slots,
-    /// buffers lent, and those of the event loop.
+    /// buffers lent, which a closed ring has none of, and those of the event loop.
     #[napi]
     pub fn stats(&self) -> Vec<f64> {
-        let stats = self.with(|ring| {
-            let stats = ring.stats();
+        let held = self.with(|ring| {
             let (registered, unregistered) = ring.tables.arenas.sizes();
-            let counts = [
-                stats.enters,
-                stats.submitted,
-                stats.completed,
-                stats.overflows,
-                stats.refused,
-            ];
             let arenas = ring.tables.arenas.count() as u64;
             let slots = ring
                 .tables
                 .files
                 .as_ref()
                 .map_or(0, |files| u64::from(files.in_use()));
-            let all = counts
-                .into_iter()
-                .chain([registered, unregistered, arenas, slots])
-                .chain([u64::from(ring.tables.groups.all_lent())])
-                .chain(EventLoop::counts(&self.state));
-            Ok(all.map(|count| count as f64).collect())
+            let lent = u64::from(ring.tables.groups.all_lent());
+            Ok([registered, unregistered, arenas, slots, lent])
         });
-        stats.unwrap_or_default()
+        let totals = self.state.totals();
+        let all = totals
+            .ring
+            .into_iter()
+            .chain(held.unwrap_or_default())
+            .chain(totals.event_loop);
+        all.map(|count| count as f64).collect()
     }
 
     /// A new arena as {handle, registered, memory}, or a negative errno.

@@ -21,6 +21,15 @@ pub struct State {
     /// The environment is ending: no more calls into JavaScript.
     pub ended: Cell<bool>,
     hook: Cell<sys::napi_async_cleanup_hook_handle>,
+    /// What was counted of a ring that is gone.
+    totals: Cell<Totals>,
+}
+
+/// Counters that only grow: those of the ring in the order of its `Stats`, and those of its event loop.
+#[derive(Clone, Copy, Default)]
+pub struct Totals {
+    pub ring: [u64; 5],
+    pub event_loop: [u64; 3],
 }
 
 impl State {
@@ -31,6 +40,7 @@ impl State {
             event_loop: RefCell::new(None),
             ended: Cell::new(false),
             hook: Cell::new(ptr::null_mut()),
+            totals: Cell::default(),
         });
         let mut handle = ptr::null_mut();
         let share = Rc::into_raw(state.clone());
@@ -69,10 +79,38 @@ impl State {
         }
     }
 
+    pub fn totals(&self) -> Totals {
+        match self.core.borrow().as_ref() {
+            Some(ring) => self.totals_of(ring),
+            None => self.totals.get(),
+        }
+    }
+
+    fn totals_of(&self, ring: &Ring) -> Totals {
+        let stats = ring.stats();
+        Totals {
+            ring: [
+                stats.enters,
+                stats.submitted,
+                stats.completed,
+                stats.overflows,
+                stats.refused,
+            ],
+            event_loop: EventLoop::counts(self),
+        }
+    }
+
+    /// Lets go of a ring that has come to rest.
+    pub fn finish(&self) {
+        self.totals.set(self.totals());
+        drop(self.core.borrow_mut().take());
+    }
+
     /// Without JavaScript: cancel, wait a bounded time, then let go of the ring (which leaks what is still in use).
     pub fn drain(&self) {
         if let Some(mut ring) = self.core.borrow_mut().take() {
             ring.drain(DRAIN_LIMIT);
+            self.totals.set(self.totals_of(&ring));
         }
     }
 }
