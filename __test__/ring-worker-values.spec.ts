@@ -72,8 +72,7 @@ test.serial('values that were never announced go when later ones come', async (t
         const { ring, parent } = RingWorker.current();
         const { port } = workerData['uring:worker'];
         for (let age = 100; age < 164; age += 1) {
-          const value = new Uint8Array(${MIB});
-          port.postMessage({ sequence: (2 ** 31 - age), kind: 'value', value }, [value.buffer]);
+          port.postMessage({ sequence: 2 ** 31 - age, kind: 'value', value: new Uint8Array(${MIB}) });
         }
         parent.post('announced');
         ring.receive(() => {});
