@@ -1,0 +1,103 @@
+// Reading files where there is little room, and what is whose.
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { AbortError, forEachFile, nop, readFile, readFiles, readFilesInOrder } from 'uring';
+import { pattern } from './_fixtures.ts';
+import { leakCheck, openFds, tmpDir, withRing } from './_helpers.ts';
+import { soon } from './_until.ts';
+
+type T = ExecutionContext<unknown>;
+
+leakCheck(test);
+
+function files(t: T, count: number): { paths: string[]; contents: Buffer[] } {
+  const dir = tmpDir(t);
+  const contents = Array.from({ length: count }, (_, at) => pattern((at * 37) % 700, at + 1));
+  const paths = contents.map((_, at) => join(dir, `${at}`));
+  for (const [at, path] of paths.entries()) writeFileSync(path, contents[at] as Buffer);
+  return { paths, contents };
+}
+
+function assertContents(
+  t: T,
+  results: readonly PromiseSettledResult<Buffer>[],
+  contents: readonly Buffer[],
+): void {
+  t.deepEqual(
+    results.map((one) => (one.status === 'fulfilled' ? one.value : one.reason.code)),
+    contents,
+  );
+}
+
+for (const size of [{ entries: 1 }, { entries: 1, cqEntries: 1 }, { entries: 2, cqEntries: 2 }]) {
+  for (const direct of [false, true]) {
+    const into = direct ? 'slots' : 'descriptors';
+    test.serial(`a ring of ${JSON.stringify(size)} reads files (${into})`, async (t) => {
+      const { paths, contents } = files(t, 20);
+      const large = join(tmpDir(t), 'large');
+      writeFileSync(large, pattern(300_000));
+      await withRing(size, async (ring) => {
+        if (direct) ring.registrar.registerFiles({ slots: 1, kernelSlots: 4 });
+        await ring.exec(nop());
+        const before = openFds().size;
+        for (const path of [paths[3] as string, large]) {
+          const bytes = await soon(readFile(ring, path, { direct }), 'a file');
+          t.true(bytes.equals(path === large ? pattern(300_000) : (contents[3] as Buffer)));
+        }
+        assertContents(t, await soon(readFiles(ring, paths, { direct }), 'the files'), contents);
+        t.like(ring, { inFlight: 0, waiting: 0 });
+        t.is(ring.stats().fileSlots, 0);
+        t.is(openFds().size, before);
+      });
+    });
+  }
+}
+
+test('results of small files are not transferred away with each other', async (t) => {
+  const { paths, contents } = files(t, 40);
+  await withRing({}, async (ring) => {
+    const results = await readFiles(ring, paths);
+    const [, one] = results;
+    if (one?.status !== 'fulfilled') return t.fail('it was not read');
+    const memory = one.value.buffer as ArrayBuffer;
+    try {
+      structuredClone(memory, { transfer: [memory] });
+    } catch (refused) {
+      t.is((refused as Error).name, 'DataCloneError');
+    }
+    assertContents(t, results, contents);
+  });
+});
+
+test('for each: callbacks have the AsyncLocalStorage context of their call, whoever else reads', async (t) => {
+  const { paths } = files(t, 10);
+  const storage = new AsyncLocalStorage<string>();
+  const asked = [...paths, `${paths[0]}-missing`];
+  await withRing({}, async (ring) => {
+    // The ring was first used elsewhere.
+    await readFile(ring, '/etc/hostname');
+    const seen: unknown[] = [];
+    const reading = (name: string): Promise<void> =>
+      storage.run(name, () => forEachFile(ring, asked, () => seen.push([name, storage.getStore()])));
+    await Promise.all(['one', 'two'].map(reading));
+    t.is(seen.length, 22);
+    for (const [name, store] of seen as [string, unknown][]) t.is(store, name);
+  });
+});
+
+test('in order: a signal that is aborted before the first result is asked for lets nothing start', async (t) => {
+  const { paths } = files(t, 3);
+  await withRing({}, async (ring) => {
+    const controller = new AbortController();
+    const reason = new Error('not needed');
+    const results = readFilesInOrder(ring, paths, { signal: controller.signal });
+    const { submitted } = ring.stats();
+    controller.abort(reason);
+    const error = await t.throwsAsync(soon(results.next(), 'an error'), { instanceOf: AbortError });
+    t.is(error.cause, reason);
+    t.is(ring.stats().submitted, submitted);
+    t.true((await results.next()).done);
+  });
+});
