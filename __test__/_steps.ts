@@ -1,5 +1,5 @@
 // Rings for composites that do something at one of their steps.
-import type { Ring } from 'uring';
+import { Ring } from 'uring';
 
 /** When a step is over: before it is given to the ring, when the kernel has it, or when its result is there. */
 export const MOMENTS = ['before', 'during', 'after'] as const;
@@ -9,8 +9,17 @@ export type Moment = (typeof MOMENTS)[number];
 export function ringWith(ring: Ring, replaced: Partial<Pick<Ring, 'exec' | 'chain'>>): Ring {
   const { entries, clock, runner } = ring;
   const hasRef = ring.hasRef.bind(ring);
-  const used = { entries, clock, runner, hasRef, exec: ring.exec.bind(ring), chain: ring.chain.bind(ring) };
-  return { ...used, ...replaced } as Ring;
+  const assertOpen = ring.assertOpen.bind(ring);
+  const used = {
+    assertOpen,
+    entries,
+    clock,
+    runner,
+    hasRef,
+    exec: ring.exec.bind(ring),
+    chain: ring.chain.bind(ring),
+  };
+  return Object.setPrototypeOf({ ...used, ...replaced }, Ring.prototype) as Ring;
 }
 
 /**

@@ -210,7 +210,9 @@ test('what is wrong is refused before anything is moved', async (t) => {
     const buffer = Buffer.alloc(8);
     await t.throwsAsync(readFully(ring, 'x' as never, buffer), { ...type, message: /"fd"/ });
     await t.throwsAsync(readFully(ring, fd, 'x' as never), { ...type, message: /"buffer"/ });
-    await t.throwsAsync(readFully(ring, fd, buffer, { offset: -2 }), { ...range, message: /offset/ });
+    for (const offset of [-1, -1n])
+      await t.throwsAsync(readFully(ring, fd, buffer, { offset }), { ...range, message: /offset.*>= 0/ });
+    await t.throwsAsync(writeAll(ring, fd, buffer, { offset: -1 }), { ...range, message: /offset.*>= 0/ });
     await t.throwsAsync(readFully(ring, fd, buffer, { rwFlags: 0.5 }), { ...range, message: /rwFlags/ });
     await t.throwsAsync(readFully({} as Ring, fd, buffer), { ...type, message: /"ring"/ });
     await t.throwsAsync(writeAll(ring, fd, 'x' as never), { ...type, message: /"data"/ });

@@ -1,12 +1,24 @@
 // Reading files where there is little room, and what is whose.
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { AbortError, forEachFile, nop, readFile, readFiles, readFilesInOrder } from 'uring';
-import { pattern } from './_fixtures.ts';
+import {
+  AbortError,
+  forEachFile,
+  nop,
+  Ring,
+  read,
+  readFile,
+  readFiles,
+  readFilesInOrder,
+  statFiles,
+} from 'uring';
+import { fifo, pattern } from './_fixtures.ts';
 import { leakCheck, openFds, tmpDir, withRing } from './_helpers.ts';
-import { soon } from './_until.ts';
+import { settle, soon, until } from './_until.ts';
 
 type T = ExecutionContext<unknown>;
 
@@ -20,15 +32,16 @@ function files(t: T, count: number): { paths: string[]; contents: Buffer[] } {
   return { paths, contents };
 }
 
+function values(results: readonly PromiseSettledResult<unknown>[]): unknown[] {
+  return results.map((one) => (one.status === 'fulfilled' ? one.value : one.reason.code));
+}
+
 function assertContents(
   t: T,
   results: readonly PromiseSettledResult<Buffer>[],
   contents: readonly Buffer[],
 ): void {
-  t.deepEqual(
-    results.map((one) => (one.status === 'fulfilled' ? one.value : one.reason.code)),
-    contents,
-  );
+  t.deepEqual(values(results), contents);
 }
 
 for (const size of [{ entries: 1 }, { entries: 1, cqEntries: 1 }, { entries: 2, cqEntries: 2 }]) {
@@ -54,6 +67,63 @@ for (const size of [{ entries: 1 }, { entries: 1, cqEntries: 1 }, { entries: 2, 
     });
   }
 }
+
+test('files wait when too many other operations wait already, and none of them fails', async (t) => {
+  const { paths, contents } = files(t, 60);
+  await withRing({ entries: 8, cqEntries: 16, waitingMax: 16 }, async (ring) => {
+    for (const start of [
+      async () => assertContents(t, await readFiles(ring, paths), contents),
+      async () => {
+        const results = await statFiles(ring, paths);
+        t.deepEqual(
+          results.map((one) => (one.status === 'fulfilled' ? one.value.size : one.reason.code)),
+          contents.map(({ length }) => length),
+        );
+      },
+    ]) {
+      const { queueFull } = ring.stats();
+      let isOver = false;
+      const reading = start().finally(() => {
+        isOver = true;
+      });
+      let others: Promise<unknown>[] = [];
+      for (let turns = 0; turns < 50 && !isOver; turns += 1) {
+        others = Array.from({ length: 40 }, () => ring.exec(nop()).catch(() => {}));
+        await turn();
+      }
+      await soon(reading, 'the files');
+      await Promise.all(others);
+      t.true(ring.stats().queueFull > queueFull, 'it was full');
+    }
+    t.like(ring, { inFlight: 0, waiting: 0 });
+  });
+});
+
+test.serial('what waits on a ring that is full can be stopped there, and leaves nothing open', async (t) => {
+  const { paths } = files(t, 20);
+  const fd = fifo(t);
+  const ring = new Ring({ entries: 4, cqEntries: 8, waitingMax: 1 });
+  await ring.exec(nop());
+  const before = openFds().size;
+  const others: Promise<unknown>[] = [];
+  const fill = (): void => {
+    while (ring.waiting < 1) others.push(ring.exec(read(fd, Buffer.alloc(1))).catch(() => {}));
+  };
+  const controller = new AbortController();
+  const { signal } = controller;
+  const reading = [readFiles(ring, paths, { signal }), statFiles(ring, paths, { signal })];
+  await settle(1);
+  fill();
+  await settle();
+  const late = readFiles(ring, paths);
+  controller.abort();
+  for (const one of reading) await t.throwsAsync(soon<unknown>(one, 'the end'), { instanceOf: AbortError });
+  await settle();
+  await ring.close();
+  t.deepEqual([...new Set(values(await soon(late, 'the end')))], ['ERR_URING_CLOSED']);
+  await Promise.all(others);
+  await until(() => openFds().size < before);
+});
 
 test('results of small files are not transferred away with each other', async (t) => {
   const { paths, contents } = files(t, 40);
@@ -99,5 +169,26 @@ test('in order: a signal that is aborted before the first result is asked for le
     t.is(error.cause, reason);
     t.is(ring.stats().submitted, submitted);
     t.true((await results.next()).done);
+  });
+});
+
+test.serial('in order: return() ends the reading while a result is being waited for', async (t) => {
+  const { paths } = files(t, 3);
+  const path = join(tmpDir(t), 'fifo');
+  execFileSync('mkfifo', [path]);
+  await withRing({}, async (ring) => {
+    await ring.exec(nop());
+    const before = openFds().size;
+    const results = readFilesInOrder(ring, [paths[0] as string, path, ...paths]);
+    t.is((await results.next()).value?.status, 'fulfilled');
+    const waiting = results.next();
+    await settle();
+    const ended = { done: true, value: undefined };
+    t.deepEqual(await soon(results.return(), 'the end'), ended);
+    t.deepEqual(await soon(waiting, 'the end of what waited'), ended);
+    t.like(ring, { inFlight: 0, waiting: 0 });
+    t.is(openFds().size, before);
+    const unused = readFilesInOrder(ring, paths);
+    t.deepEqual([await unused.return(), await unused.next()], [ended, ended]);
   });
 });

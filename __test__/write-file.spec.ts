@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import test from 'ava';
 import { AbortError, Ring, readFile, TransferError, writeFile } from 'uring';
-import { assertUsable, pattern } from './_fixtures.ts';
+import { assertUsable, file, pattern } from './_fixtures.ts';
 import { leakCheck, openFds, tmpDir, withRing } from './_helpers.ts';
 import { settle, soon } from './_until.ts';
 
@@ -52,6 +52,24 @@ test('flags, permissions and fsync are as asked for', async (t) => {
     // What cannot be synchronized says so.
     const error = await t.throwsAsync(writeFile(ring, '/dev/null', 'x', { fsync: true }));
     t.like(error, { code: 'EINVAL', syscall: 'fsync', path: '/dev/null' });
+  });
+});
+
+test('names that node:fs has for options are refused, and the file is not touched', async (t) => {
+  const { path } = file(t, Buffer.from('as it was'));
+  await withRing({}, async (ring) => {
+    for (const [options, message] of [
+      [{ flag: 'a' }, /options\.flag.*openFlags/],
+      [{ flush: true }, /options\.flush.*fsync/],
+    ] as const)
+      await t.throwsAsync(writeFile(ring, path, 'x', options as object), {
+        code: 'ERR_INVALID_ARG_VALUE',
+        message,
+        any: true,
+      });
+    t.is(readFileSync(path, 'utf8'), 'as it was');
+    await writeFile(ring, path, 'x', { flag: undefined } as object);
+    t.is(readFileSync(path, 'utf8'), 'x');
   });
 });
 

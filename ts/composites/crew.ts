@@ -163,7 +163,18 @@ export class Crew<T> {
   }
 
   /** The results one after the other, no more of them in advance than may be begun at first. */
-  async *inOrder(begin: () => void): AsyncGenerator<PromiseSettledResult<T>, void, void> {
+  inOrder(begin: () => void): AsyncGenerator<PromiseSettledResult<T>, void, void> {
+    const results = this.#inOrder(begin);
+    const leave = results.return.bind(results);
+    // A generator takes it only when a result that is being waited for is there, which may be never.
+    results.return = (value) => {
+      this.stop('left');
+      return leave(value);
+    };
+    return results;
+  }
+
+  async *#inOrder(begin: () => void): AsyncGenerator<PromiseSettledResult<T>, void, void> {
     const ahead = this.#until;
     begin();
     try {
@@ -179,6 +190,7 @@ export class Crew<T> {
       this.stop('left');
       await this.#over;
     }
+    if (this.#stopped === 'left' && this.#settled < this.#count) return;
     const error = await this.ended();
     if (error !== undefined) throw error;
   }

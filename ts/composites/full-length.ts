@@ -1,5 +1,5 @@
 // Moving exactly as many bytes as there are, however few of them a single operation moves.
-import { AbortError, UringError } from '../errors.ts';
+import { AbortError, outOfRange, UringError } from '../errors.ts';
 import type { ExecOptions } from '../exec-options.ts';
 import { SqeFlags } from '../flags.ts';
 import { arenaIn } from '../memory/arena.ts';
@@ -119,6 +119,8 @@ interface Place {
 
 function checkPlace({ offset, rwFlags }: FullLengthOptions): Place {
   const start = offset === undefined ? -1 : checkOffset('options.offset', offset);
+  // Operations have -1 for the file's own position, which is no offset to go on from.
+  if (offset !== undefined && start < 0) throw outOfRange('options.offset', '>= 0 and <= 2 ** 53 - 1', offset);
   return {
     at: (done) => (start < 0 ? start : start + done),
     rwFlags: checkInteger('options.rwFlags', rwFlags ?? 0, 0, 0xffff_ffff),

@@ -33,7 +33,7 @@ export interface ReadFileOptions extends ExecOptions {
 
 /** How {@link readFiles} reads. */
 export interface ReadFilesOptions extends ReadFileOptions {
-  /** Files to read at a time, from 1 to 4096. Default 128. */
+  /** Files to read at a time, from 1 to 4096; at most a quarter of the ring's `cqEntries`. Default 128. */
   concurrency?: number;
 }
 
@@ -186,7 +186,8 @@ export async function readFiles(
 
 /**
  * As {@link readFiles}, one after the other: yields the result of each path in their order, and reads no more than
- * twice `concurrency` ahead of whoever consumes them. Leaving the loop ends the reading. Since Linux 5.6.
+ * twice `concurrency` ahead of whoever consumes them. Leaving the loop ends the reading, as does `return()` while a result is
+ * being waited for. Since Linux 5.6.
  *
  * @see {@link readFiles}
  * @example

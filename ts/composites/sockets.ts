@@ -1,10 +1,11 @@
 // A socket and what is done with it before anybody gets it.
 import { setImmediate as turn } from 'node:timers/promises';
+import { type EncodedAddress, withAddress } from '../address.ts';
 import { ChainError, type LinkResult, type SingleOperation } from '../chain.ts';
 import { AbortError, type UringError } from '../errors.ts';
 import type { FixedFile } from '../files.ts';
 import type { Fd, Operation } from '../operation.ts';
-import { type SocketDomain, type SocketType, socket } from '../ops/socket.ts';
+import { listen, type SocketDomain, type SocketType, socket } from '../ops/socket.ts';
 import { setsockopt } from '../ops/socket-options.ts';
 import type { SocketOptionName, SocketOptionValue } from '../option-values.ts';
 import { closeDescriptor } from '../platform/descriptors.ts';
@@ -127,6 +128,13 @@ export async function closeAnyway(ring: Ring, fd: Fd): Promise<void> {
 /** The result that callers get. */
 export function opened<A>(fd: Fd, address: A): Opened<A> {
   return typeof fd === 'number' ? { fd, address } : { file: fd, address };
+}
+
+/** The listen(2) of a bound socket, whose error says where: the port may have been taken since bind(2). */
+export function listenAt(fd: Fd, backlog: number | undefined, at: EncodedAddress): Operation<void> {
+  const operation = listen(fd, backlog);
+  operation.traits = { explain: withAddress(at) };
+  return operation;
 }
 
 /** The operations that set these options. */

@@ -17,7 +17,7 @@ import { type CheckedPath, checkPaths, LanePath, pathOf } from './lane-path.ts';
 export interface StatFilesOptions
   extends ExecOptions,
     Pick<StatxOptions, 'dirFd' | 'followSymlink' | 'atFlags' | 'mask' | 'bigint'> {
-  /** Files to ask for at a time, from 1 to 4096. Default 128. */
+  /** Files to ask for at a time, from 1 to 4096; at most a quarter of the ring's `cqEntries`. Default 128. */
   concurrency?: number;
 }
 

@@ -5,6 +5,7 @@ import type { Fd } from '../operation.ts';
 import { setsockopt } from '../ops/socket-options.ts';
 import type { Ring } from '../ring.ts';
 import { checkBoolean, checkMilliseconds, checkOptions, isSet } from '../validate.ts';
+import { checkRing } from './check.ts';
 import { type ConnectOptions, type ConnectTarget, checkConnectOptions, connectTo } from './connect.ts';
 import { type DirectSocketOptions, type OpenedSocket, type OpenedSocketFile, settings } from './sockets.ts';
 
@@ -74,6 +75,7 @@ export async function tcpConnect(
   target: ConnectTarget,
   options: TcpConnectOptions & Partial<DirectSocketOptions> = {},
 ): Promise<OpenedSocket<IpSocketAddress> | OpenedSocketFile<IpSocketAddress>> {
+  checkRing(ring);
   checkOptions('options', options);
   const { attemptDelayMs = getDefaultAutoSelectFamilyAttemptTimeout() } = options;
   const { autoSelectFamily = getDefaultAutoSelectFamily() } = options;

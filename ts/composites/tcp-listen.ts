@@ -4,15 +4,17 @@ import type { SingleOperation } from '../chain.ts';
 import { invalidType, invalidValue, type UringError } from '../errors.ts';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
 import type { Fd } from '../operation.ts';
-import { bind, listen } from '../ops/socket.ts';
+import { bind } from '../ops/socket.ts';
 import { setsockopt } from '../ops/socket-options.ts';
 import type { Ring } from '../ring.ts';
 import { checkOptions, isSet } from '../validate.ts';
 import { boundAddress } from './bound-address.ts';
+import { checkRing } from './check.ts';
 import {
   checkDirect,
   checkSteps,
   type DirectSocketOptions,
+  listenAt,
   type Opened,
   type OpenedSocket,
   type OpenedSocketFile,
@@ -83,6 +85,7 @@ export async function tcpListen(
   target: ListenTarget,
   options: TcpListenOptions & Partial<DirectSocketOptions> = {},
 ): Promise<OpenedSocket<IpSocketAddress> | OpenedSocketFile<IpSocketAddress>> {
+  checkRing(ring);
   const limits = checkExecOptions(options);
   checkOptions('target', target);
   if (target === undefined) throw invalidType('target', '{ port } or { address, port }', target);
@@ -109,7 +112,8 @@ function stepsTo(
   target: SocketAddressLike,
   options: TcpListenOptions & Partial<DirectSocketOptions>,
 ): ListenSteps {
-  const { address, bytes } = checkAddress('target', target);
+  const encoded = checkAddress('target', target);
+  const { address, bytes } = encoded;
   // As it is now: it is used after the socket was made, when the caller may have another use for the object.
   const place = decodeAddress(bytes, bytes.byteLength) as IpSocketAddress;
   const family = isIP(address ?? '');
@@ -125,7 +129,7 @@ function stepsTo(
     // Said either way: net.ipv6.bindv6only decides otherwise.
     ...(family === 6 ? [setsockopt(fd, 'IPV6_V6ONLY', isIpv6Only)] : []),
     bind(fd, place),
-    listen(fd, options.backlog),
+    listenAt(fd, options.backlog, encoded),
   ];
   checkSteps({ operations });
   const isDirect = checkDirect(options);

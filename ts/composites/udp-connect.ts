@@ -2,6 +2,7 @@ import { getDefaultAutoSelectFamily } from 'node:net';
 import type { IpSocketAddress } from '../address.ts';
 import type { Ring } from '../ring.ts';
 import { checkBoolean, checkOptions } from '../validate.ts';
+import { checkRing } from './check.ts';
 import { type ConnectOptions, type ConnectTarget, checkConnectOptions, connectTo } from './connect.ts';
 import { type DirectSocketOptions, type OpenedSocket, type OpenedSocketFile, settings } from './sockets.ts';
 
@@ -44,6 +45,7 @@ export async function udpConnect(
   target: ConnectTarget,
   options: UdpConnectOptions & Partial<DirectSocketOptions> = {},
 ): Promise<OpenedSocket<IpSocketAddress> | OpenedSocketFile<IpSocketAddress>> {
+  checkRing(ring);
   checkOptions('options', options);
   const { autoSelectFamily = getDefaultAutoSelectFamily() } = options;
   return connectTo(ring, target, {

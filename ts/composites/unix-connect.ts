@@ -5,6 +5,7 @@ import type { Fd } from '../operation.ts';
 import { connect } from '../ops/socket.ts';
 import type { Ring } from '../ring.ts';
 import { checkName } from '../validate.ts';
+import { checkRing } from './check.ts';
 import {
   checkDirect,
   checkSteps,
@@ -77,13 +78,15 @@ export async function unixConnect(
   target: UnixTarget,
   options: UnixConnectOptions & Partial<DirectSocketOptions> = {},
 ): Promise<OpenedSocket<UnixSocketAddress> | OpenedSocketFile<UnixSocketAddress>> {
+  checkRing(ring);
   const limits = checkExecOptions(options);
-  const { bytes } = checkAddress('target', unixAddress(target));
+  const place = unixAddress(target);
+  const { bytes } = checkAddress('target', place);
   const steps = {
     domain: 'unix',
     type: checkName('options.type', options.type ?? 'stream', TYPES),
     isDirect: checkDirect(options),
-    operations: (fd: Fd) => [...settings(fd, options.socketOptions), connect(fd, unixAddress(target))],
+    operations: (fd: Fd) => [...settings(fd, options.socketOptions), connect(fd, place)],
     result: (fd: Fd) => opened(fd, decodeAddress(bytes, bytes.byteLength) as UnixSocketAddress),
   } as const;
   checkSteps(steps);

@@ -4,15 +4,17 @@ import type { SingleOperation } from '../chain.ts';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
 import type { Fd } from '../operation.ts';
 import { unlinkat } from '../ops/names.ts';
-import { bind, listen } from '../ops/socket.ts';
+import { bind } from '../ops/socket.ts';
 import type { Ring } from '../ring.ts';
 import { checkName } from '../validate.ts';
 import { boundAddress } from './bound-address.ts';
+import { checkRing } from './check.ts';
 import {
   anyway,
   checkDirect,
   checkSteps,
   type DirectSocketOptions,
+  listenAt,
   type Opened,
   type OpenedSocket,
   type OpenedSocketFile,
@@ -73,17 +75,18 @@ export async function unixListen(
   target: UnixTarget,
   options: UnixListenOptions & Partial<DirectSocketOptions> = {},
 ): Promise<OpenedSocket<UnixSocketAddress> | OpenedSocketFile<UnixSocketAddress>> {
+  checkRing(ring);
   const limits = checkExecOptions(options);
   const address = unixAddress(target);
   const { path } = address;
-  checkAddress('target', address);
+  const encoded = checkAddress('target', address);
   const type = checkName('options.type', options.type ?? 'stream', TYPES);
   const isDirect = checkDirect(options);
   const before = (fd: Fd): SingleOperation[] => settings(fd, options.socketOptions);
   const operations = (fd: Fd): SingleOperation[] => [
     ...before(fd),
     bind(fd, address),
-    listen(fd, options.backlog),
+    listenAt(fd, options.backlog, encoded),
   ];
   checkSteps({ operations });
   const undo = async (done: number): Promise<void> => {

@@ -26,6 +26,13 @@ export interface WriteFileOptions extends ExecOptions {
   fsync?: boolean | 'data';
 }
 
+/** What node:fs calls something else: silently left out, a file would be overwritten that is to be appended to. */
+function checkNames(options: object): void {
+  const { flag, flush } = options as { flag?: unknown; flush?: unknown };
+  if (flag !== undefined) throw invalidValue('options.flag', 'is for node:fs: it is openFlags here');
+  if (flush !== undefined) throw invalidValue('options.flush', 'is for node:fs: it is fsync here');
+}
+
 function checkData(data: unknown, encoding: BufferEncoding | undefined): Uint8Array[] {
   return typeof data === 'string' ? [Buffer.from(data, encoding)] : checkParts('data', data);
 }
@@ -61,6 +68,7 @@ export async function writeFile(
   options: WriteFileOptions = {},
 ): Promise<void> {
   const left = new Remaining(checkRing(ring), 'writeFile', options);
+  checkNames(options);
   const { openFlags = 'w', mode = 0o666 } = options;
   const opening = openat(path, { openFlags, mode });
   const parts = checkData(data, checkEncoding(options.encoding));

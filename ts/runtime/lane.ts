@@ -1,9 +1,12 @@
+import { constants } from 'node:os';
 import type { Completion } from '../completion.ts';
-import type { UringError } from '../errors.ts';
+import { systemError, type UringError } from '../errors.ts';
 import type { Settler } from './handler.ts';
 import type { Link, Pending } from './link.ts';
 import type { Runner } from './runner.ts';
 import { stopRunning } from './stop.ts';
+
+const ECANCELED = constants.errno.ECANCELED;
 
 /**
  * A place where operations of a composite run, some together and then the next, for one item after the other. It owns
@@ -18,6 +21,7 @@ export abstract class Lane implements Settler {
   #pending: Pending | undefined;
   /** It is to come to an end: what can be stopped is. */
   #isStopped = false;
+  readonly #onTurn = (): void => this.#runAgain();
 
   constructor(runner: Runner) {
     this.runner = runner;
@@ -33,15 +37,41 @@ export abstract class Lane implements Settler {
   protected abstract isKept(link: Link): boolean;
 
   /**
-   * Runs operations, at least one, after which `next` is called.
+   * Runs operations, at least one, after which `next` is called; in a later turn, if too many of others wait already.
    *
-   * @throws what keeps them from running; none of them runs then
+   * @throws what else keeps them from running; none of them runs then
    */
   protected run(links: readonly Link[]): void {
-    this.#pending = this.runner.attached.startTogether(links);
     this.#links = links;
+    try {
+      this.#pending = this.runner.attached.startTogether(links);
+    } catch (error) {
+      if ((error as UringError).code !== 'ERR_URING_QUEUE_FULL') throw error;
+      setImmediate(this.#onTurn);
+      return;
+    }
     this.#left = links.length;
     if (this.#isStopped) this.#cancel();
+  }
+
+  /** There may be room now. */
+  #runAgain(): void {
+    const links = this.#links;
+    let failed: unknown;
+    try {
+      if (!this.#isStopped) {
+        this.run(links);
+        return;
+      }
+    } catch (error) {
+      failed = error;
+    }
+    for (const { operation, msg } of links) {
+      const { name, path, dest } = operation;
+      const error = (failed as UringError | undefined) ?? systemError(-ECANCELED, name, path, dest);
+      this.ended(msg, error, undefined);
+    }
+    this.next();
   }
 
   settle(error: UringError | null, result: unknown, completion: Completion): void {
