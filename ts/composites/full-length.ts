@@ -120,7 +120,8 @@ interface Place {
 function checkPlace({ offset, rwFlags }: FullLengthOptions): Place {
   const start = offset === undefined ? -1 : checkOffset('options.offset', offset);
   // Operations have -1 for the file's own position, which is no offset to go on from.
-  if (offset !== undefined && start < 0) throw outOfRange('options.offset', '>= 0 and <= 2 ** 53 - 1', offset);
+  if (offset !== undefined && start < 0)
+    throw outOfRange('options.offset', '>= 0 and <= 2 ** 53 - 1', offset);
   return {
     at: (done) => (start < 0 ? start : start + done),
     rwFlags: checkInteger('options.rwFlags', rwFlags ?? 0, 0, 0xffff_ffff),
