@@ -1,7 +1,9 @@
 // Real blocks: programs run where io_uring is forbidden (crates/peers/src/bin/uring-sandbox.rs).
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { chmodSync, copyFileSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, sep } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Availability } from 'uring';
 import { type Ended, ROOT, type RunOptions, runProgram } from './_process.ts';
@@ -17,6 +19,20 @@ export const SOMEBODY_ELSE = '65533';
 /** For a compiler that starts with nothing. */
 export const BUILD_TIMEOUT_MS = 300_000;
 
+/** The program that runs these tests, where users without privileges can reach it. */
+const NODE = reachable(process.execPath);
+
+function reachable(path: string): string {
+  const isOpen = (at: string): boolean => (statSync(at).mode & 0o001) !== 0;
+  const folders = path.split(sep).slice(1, -1);
+  if (folders.every((_, count) => isOpen(join(sep, ...folders.slice(0, count + 1))))) return path;
+  const dir = mkdtempSync(join(tmpdir(), 'uring-node-'));
+  process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
+  chmodSync(dir, 0o755);
+  copyFileSync(path, join(dir, 'node'));
+  return join(dir, 'node');
+}
+
 /** Builds the program that makes sandboxes, which no other part of the tests needs. */
 export async function buildSandbox(): Promise<void> {
   const args = ['build', '--quiet', '-p', 'uring-peers', '--bin', 'uring-sandbox'];
@@ -30,7 +46,7 @@ export function sandboxed(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<Ended> {
-  return runProgram(SANDBOX, [...sandbox, '--', process.execPath, ...args], options);
+  return runProgram(SANDBOX, [...sandbox, '--', NODE, ...args], options);
 }
 
 /** What `uring doctor` finds in a sandbox, by its page and by its JSON. */
@@ -52,7 +68,7 @@ export async function startSandboxed(
   sandbox: readonly string[],
   args: readonly string[],
 ): Promise<{ ended: Promise<string> }> {
-  const child = spawn(SANDBOX, [...sandbox, '--', process.execPath, ...args], {
+  const child = spawn(SANDBOX, [...sandbox, '--', NODE, ...args], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -67,14 +67,27 @@ test('a filter that answers ENOSYS is told from an old kernel', async (t) => {
   await isBlocked(t, ['--seccomp', 'enosys'], { code: 'seccomp', errno: -ENOSYS, reason, remedy: PROFILE });
 });
 
+/**
+ * Node 22 and later make a ring when they start (libuv, for epoll), so that such a filter kills every program of theirs:
+ * there is nothing left to notice.
+ */
+async function killsNode(t: ExecutionContext, sandbox: readonly string[]): Promise<boolean> {
+  const { code, signal } = await sandboxed(sandbox, ['--eval', '0']);
+  if (code === 0) return false;
+  t.is(signal, 'SIGSYS');
+  return true;
+}
+
 for (const answer of ['kill', 'trap']) {
   test(`a filter that kills by SIGSYS (${answer}) kills a child process and not the program`, async (t) => {
     const reason = /^a sandbox kills processes that use io_uring \(SIGSYS\)/;
+    if (await killsNode(t, ['--seccomp', answer])) return;
     await isBlocked(t, ['--seccomp', answer], { code: 'sandbox', reason, remedy: PROFILE });
   });
 }
 
 test('a filter that kills is noticed in a worker too', async (t) => {
+  if (await killsNode(t, ['--seccomp', 'kill'])) return;
   const source = `
     import { Worker } from 'node:worker_threads';
     const inside = "import('uring').then(({ availability }) => console.log(availability().code))";
@@ -106,7 +119,8 @@ asRoot('without /proc it says what cannot be known, and works where nothing forb
     remedy: /sysctl on the host.*seccomp profile/,
   });
   const reason = /^a sandbox kills/;
-  await isBlocked(t, ['--without-proc', '--seccomp', 'kill'], { code: 'sandbox', reason, remedy: PROFILE });
+  const kill = ['--without-proc', '--seccomp', 'kill'];
+  if (!(await killsNode(t, kill))) await isBlocked(t, kill, { code: 'sandbox', reason, remedy: PROFILE });
   const { code, page } = await diagnosed(['--without-proc']);
   t.is(code, 0);
   t.regex(page, /whether a seccomp filter is active cannot be read/);
@@ -145,11 +159,16 @@ asRoot(
 );
 
 test('with RLIMIT_NOFILE tiny the doctor still says so', async (t) => {
-  // Node needs about 18 for itself.
-  const { code, page, availability } = await diagnosed(['--nofile', '24']);
-  t.is(code, 1);
-  t.like(availability, { available: false, code: 'descriptors' });
-  t.regex(page, /RLIMIT_NOFILE is too low.*ulimit -n/);
+  // What is enough for Node and not for a ring, which differs from version to version.
+  for (let limit = 24; limit > 16; limit -= 1) {
+    const { code, page, availability } = await diagnosed(['--nofile', String(limit)]);
+    if (code === 0) continue;
+    t.is(code, 1);
+    t.like(availability, { available: false, code: 'descriptors' });
+    t.regex(page, /RLIMIT_NOFILE is (too low|reached).*ulimit -n/);
+    return;
+  }
+  t.fail('no limit was too low');
 });
 
 for (const before of ['', 'uring.availability();']) {

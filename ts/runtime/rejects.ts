@@ -4,8 +4,8 @@ import { EXTRA_LOW_MASK, Reject } from '../generated/abi.ts';
 import { opInfo } from '../generated/ops.ts';
 import type { AnyOperation } from '../operation.ts';
 
-/** The first of the numbers that the kernel has for itself (include/linux/errno.h). */
-const ERESTARTSYS = 512;
+/** ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK, which the kernel has for itself (include/linux/errno.h). */
+const RESTARTS: ReadonlySet<number> = new Set([512, 513, 514, 516]);
 
 /** The error of an operation that this kernel does not have. */
 export function unsupported(operation: AnyOperation): UringError {
@@ -144,7 +144,7 @@ export function badOffset(offset: unknown): RangeError {
 export function failure(operation: AnyOperation, res: number): UringError {
   // What a worker thread was interrupted in says ERESTARTSYS and the like where a system call would say EINTR: only reads and
   // writes put that right (io_uring/rw.c), openat for one does not.
-  const errno = res <= -ERESTARTSYS ? -constants.errno.EINTR : res;
+  const errno = RESTARTS.has(-res) ? -constants.errno.EINTR : res;
   const error = systemError(errno, operation.name, operation.path, operation.dest);
   if (error.code === 'EINVAL' && operation.newer !== undefined)
     error.message = `${error.message}; ${operation.newer.join(', ')}`;
