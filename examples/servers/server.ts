@@ -83,6 +83,8 @@ export class Server {
       if (Date.now() > deadline) for (const connection of this.#connections) connection.destroy();
       await sleep(5);
     }
+    // What a connection had in flight comes back after it.
+    while (this.ring.inFlight > 0 && Date.now() < deadline) await sleep(5);
     const left = `${this.#buffers.lent} buffers lent, ${this.ring.inFlight} in flight`;
     await this.ring.close();
     return left;

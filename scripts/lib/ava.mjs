@@ -7,6 +7,7 @@ import { Counts } from './counts.mjs';
 import { root } from './project.mjs';
 
 const AVA = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs');
+const TAP_DETAILS = join(root, 'scripts', 'lib', 'tap-details.mjs');
 
 /** The tests, and the examples, which a test runs. */
 export async function compileTests() {
@@ -51,7 +52,7 @@ export async function runAva({ node = process.execPath, args = [] } = {}) {
   parser.on('comment', (comment) => console.log(`    ${comment.trimEnd()}`));
   parser.on('bailout', (reason) => counts.fail(`ava bailed out: ${reason}`));
 
-  const child = execa(node, [AVA, '--tap', ...args.map(compiled)], {
+  const child = execa(node, ['--import', TAP_DETAILS, AVA, '--tap', ...args.map(compiled)], {
     cwd: root,
     stdin: 'ignore',
     stderr: 'inherit',
