@@ -3,6 +3,7 @@ import {
   asyncCancel,
   type BufferLease,
   type BufferRing,
+  MessageFlags,
   type Ring,
   recv,
   recvMultishot,
@@ -57,6 +58,17 @@ test('an incremental buffer is used up piece by piece, and goes back when its la
     t.deepEqual([again.id, again.data.byteOffset], [0, first.data.byteOffset]);
     t.is(again.data.toString(), 'xyz');
     again.release();
+  });
+});
+
+// Seen with random operations: a datagram of 4000 bytes used up buffers of 1024 that nobody was told of.
+test('the whole size of a datagram cannot be asked for with an incremental ring', async (t) => {
+  await withRing({}, async (ring) => {
+    const buffers = ring.registrar.registerBufferRing({ entries: 2, sizeBytes: 8, incremental: true });
+    const refused = { code: 'ERR_INVALID_ARG_VALUE', message: /TRUNC, which loses buffers/ };
+    t.throws(() => recv(0, buffers, { messageFlags: MessageFlags.TRUNC }), refused);
+    t.throws(() => recvMultishot(0, buffers, { messageFlags: MessageFlags.TRUNC }), refused);
+    t.notThrows(() => recv(0, buffers, { messageFlags: MessageFlags.PEEK }));
   });
 });
 

@@ -171,7 +171,7 @@ export class BufferRing extends ProvidedBuffers {
     // A result can be more than what was received: a datagram that did not fit (MSG_TRUNC).
     const data = this.#view(id, offset, Math.min(sizeBytes, this.sizeBytes - offset));
     if (this.#used !== undefined && this.#pieces !== undefined) {
-      this.#used[id] = offset + sizeBytes;
+      this.#used[id] = Math.min(this.sizeBytes, offset + sizeBytes);
       this.#pieces[id] = (this.#pieces[id] as number) + 1;
       // Some kernels forget the flag, so for a buffer with room left Rust is asked (BufferGroups::lend).
       const full = offset + sizeBytes >= this.sizeBytes;

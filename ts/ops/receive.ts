@@ -50,6 +50,9 @@ function receiveInto<K extends Kind>(
   const group = checkReceivingBuffers('buffers', buffers);
   applyOptions(operation, options, 0);
   operation.takesFrom(group);
+  // The kernel counts what it cut off as used (io_uring/kbuf.c, io_kbuf_inc_commit), in this buffer and those after it.
+  if (group instanceof BufferRing && group.incremental && (operation.opFlags & MessageFlags.TRUNC) !== 0)
+    throw invalidValue('options.messageFlags', 'has TRUNC, which loses buffers of an incremental ring');
   const bundle = isSet('options.bundle', options?.bundle);
   if (!bundle) {
     operation.decode = (outcome) => leaseOf(group, outcome);
