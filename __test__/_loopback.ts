@@ -15,6 +15,7 @@ import {
   socketAddress,
   tcpConnect,
 } from 'uring';
+import { queuedAt, unusedPort } from './_ports.ts';
 
 type T = ExecutionContext<unknown>;
 
@@ -52,19 +53,29 @@ export async function bound(t: T, ring: Ring, family: Ip = 'IPv4'): Promise<Boun
 }
 
 /** A socket that listens on a free port. */
-export async function listening(t: T, ring: Ring, family: Ip = 'IPv4', backlog = 511): Promise<Bound> {
+export async function listening(
+  t: T,
+  ring: Ring,
+  family: Ip = 'IPv4',
+  { backlog = 511, port: wanted = 0 } = {},
+): Promise<Bound> {
   const fd = await open(t, ring, family, 'stream');
   const address = LOOPBACK[family];
-  await ring.exec(bind(fd, { address, port: 0 }));
+  await ring.exec(bind(fd, { address, port: wanted }));
   await ring.exec(listen(fd, backlog));
   const port = portOf(fd);
   return { fd, port, at: { address, port } };
 }
 
-/** Where connecting never ends: the kernel drops what comes to a queue that is full (net/ipv4/tcp_input.c). */
+/**
+ * Where connecting never ends: the kernel drops what comes to a queue that is full (net/ipv4/tcp_input.c). Nobody has its port
+ * in the other family.
+ */
 export async function blackHole(t: T, ring: Ring, family: Ip = 'IPv4'): Promise<Bound> {
-  const full = await listening(t, ring, family, 0);
+  const full = await listening(t, ring, family, { backlog: 0, port: unusedPort() });
   closing(t, (await tcpConnect(ring, full.at)).fd);
+  // The client is connected when it has been answered, and in the queue when the listener has heard of that.
+  await eventually(() => queuedAt(full.port) === 1);
   return full;
 }
 

@@ -2,9 +2,10 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
+import { unusedPort } from './_ports.ts';
 import { type Ended, ROOT } from './_process.ts';
 import { soon } from './_until.ts';
 
@@ -15,15 +16,6 @@ const CLIENT_TIMEOUT_MS = 60_000;
 /** Whether a program is installed. */
 export function has(program: string): boolean {
   return spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Collects what a process says; it is killed when it takes too long. */
@@ -74,7 +66,7 @@ export class ExampleServer {
 
   /** Starts it, and stops it when the test ends at the latest. */
   static async start(t: T, name: string, ...more: readonly string[]): Promise<ExampleServer> {
-    const port = await freePort();
+    const port = unusedPort();
     const path = join(ROOT, 'build', 'examples', `${name}.js`);
     const child = spawn(process.execPath, [path, String(port), ...more], {
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -43,7 +43,7 @@ async function give(ring: Ring, result: Result): Promise<void> {
 async function composites(t: T, ring: Ring): Promise<Map<string, Start>> {
   ring.registrar.registerFiles({ slots: 1, kernelSlots: 8 });
   const hole = await blackHole(t, ring);
-  const { at } = await listening(t, ring, 'IPv4', 4096);
+  const { at } = await listening(t, ring, 'IPv4', { backlog: 4096 });
   const unix = await unixListen(ring, abstractName(), { backlog: 4096 });
   closing(t, unix.fd);
   const dir = tmpDir(t);
@@ -259,7 +259,7 @@ test.serial('1,000 connections opened and dropped in the middle leave nothing', 
   t.timeout(120_000);
   await withRing({}, async (ring) => {
     const hole = await blackHole(t, ring);
-    const server = await listening(t, ring, 'IPv4', 4096);
+    const server = await listening(t, ring, 'IPv4', { backlog: 4096 });
     const before = openFds().size;
     const random = numbers(4);
     const ended = { connected: 0, aborted: 0, late: 0 };

@@ -299,7 +299,7 @@ test('a connection with its address that nobody reads is closed with the ring', 
 test('a cancelled connect is cancelled, and the ring goes on', async (t) => {
   await withRing({}, async (ring) => {
     // A queue of one, which the first connections fill: the next one waits.
-    const server = await listening(t, ring, 'IPv4', 0);
+    const server = await listening(t, ring, 'IPv4', { backlog: 0 });
     const clients = await Promise.all(Array.from({ length: 4 }, () => open(t, ring, 'IPv4', 'stream')));
     const operations = clients.map((client) => connect(client, server.at));
     const ends = operations.map((operation) =>

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { leakCheck, skipUnless, tmpDir } from './_helpers.ts';
 import { kernelIs } from './_kernel.ts';
+import { unusedPort } from './_ports.ts';
 import { ROOT, runNode, WELL } from './_process.ts';
-import { freePort } from './_servers.ts';
 
 /** What an example prints: its lines, each a text or a pattern with groups. */
 type Line = string | RegExp;
@@ -154,7 +154,7 @@ example('sqpoll', 'submits without system calls', '5.13', async (t) => {
 });
 
 example('tcp_echo', 'gives its clients back what they say', '6.11', async (t) => {
-  const port = String(await freePort());
+  const port = String(unusedPort());
   const talk = ['server: echoed 5 bytes', 'client: hello', 'server: echoed 11 bytes', 'client: hello again'];
   await says(t, 'tcp_echo', [`server: listening on 127.0.0.1:${port}`, ...talk], [port]);
 });

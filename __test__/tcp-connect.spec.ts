@@ -20,18 +20,12 @@ import { received } from './_fixtures.ts';
 import { leakCheck, openFds, withRing } from './_helpers.ts';
 import { answering } from './_lookup.ts';
 import { blackHole, closing, LOOPBACK, listening } from './_loopback.ts';
+import { unusedPort } from './_ports.ts';
 import { ringWith } from './_steps.ts';
 
 type T = ExecutionContext<unknown>;
 
 leakCheck(test);
-
-/** A port of both families that nobody listens on, now that its listener is closed. */
-async function freePort(ring: Ring): Promise<number> {
-  const { fd, address } = await tcpListen(ring, { port: 0 });
-  await ring.exec(close(fd));
-  return address.port;
-}
 
 async function nodesError(options: net.NetConnectOpts): Promise<Error & AggregateError & UringError> {
   return new Promise((resolve) => {
@@ -119,7 +113,7 @@ test('a lookup may answer a single address, as it does without all', async (t) =
 
 test("a refused connection fails with node:net's code, errno, syscall, address and port", async (t) => {
   await withRing({}, async (ring) => {
-    const port = await freePort(ring);
+    const port = unusedPort();
     for (const address of ['127.0.0.1', '::1']) {
       const { code, errno, syscall } = await nodesError({ host: address, port });
       const error = await t.throwsAsync(tcpConnect(ring, { address, port }), { instanceOf: UringError });
@@ -134,7 +128,7 @@ test("a refused connection fails with node:net's code, errno, syscall, address a
 
 test("when every address refuses, all errors are told, in node:net's order, with the code of the first", async (t) => {
   await withRing({}, async (ring) => {
-    const port = await freePort(ring);
+    const port = unusedPort();
     const answered = ['127.0.0.1', '127.0.0.2', '127.0.0.1', '::1', '127.0.0.3'];
     const target = { host: 'a.test', port };
     const node = await nodesError({ ...target, lookup: answering(answered) });
@@ -299,14 +293,14 @@ test('an address may take only so long, and counts as timed out', async (t) => {
 test('a connection comes from the local address and port that were asked for', async (t) => {
   await withRing({}, async (ring) => {
     const server = await listening(t, ring);
-    const localPort = await freePort(ring);
+    const localPort = unusedPort();
     const { fd } = await tcpConnect(ring, server.at, { localAddress: '127.0.0.2', localPort });
     closing(t, fd);
     t.deepEqual(socketAddress(fd), { address: '127.0.0.2', port: localPort, family: 'IPv4' });
     const other = await tcpConnect(ring, server.at, { localAddress: '127.0.0.3' });
     closing(t, other.fd);
     t.like(socketAddress(other.fd), { address: '127.0.0.3' });
-    const anywhere = await tcpConnect(ring, server.at, { localPort: await freePort(ring) });
+    const anywhere = await tcpConnect(ring, server.at, { localPort: unusedPort() });
     closing(t, anywhere.fd);
     t.like(socketAddress(anywhere.fd), { address: '127.0.0.1' });
     // The server's own.
@@ -388,7 +382,7 @@ test.serial('a direct connection takes a slot and no descriptor', async (t) => {
     const peer = closing(t, await ring.exec(accept(server.fd)));
     t.is(await ring.exec(send(file, Buffer.from('hello'))), 5);
     t.is(await ring.exec(recv(peer, Buffer.alloc(8))), 5);
-    await t.throwsAsync(tcpConnect(ring, { ...server.at, port: await freePort(ring) }, { direct: true }), {
+    await t.throwsAsync(tcpConnect(ring, { ...server.at, port: unusedPort() }, { direct: true }), {
       code: 'ECONNREFUSED',
     });
     // The slot of the one that was refused is free again: both can be had.
@@ -403,7 +397,7 @@ test('a ring of a few entries connects with all options, in several chains', asy
     const { at } = await listening(t, ring);
     const options = { noDelay: true, keepAlive: true, keepAliveInitialDelayMs: 1000, localPort: 0 };
     closing(t, (await tcpConnect(ring, at, options)).fd);
-    const port = await freePort(ring);
+    const port = unusedPort();
     await t.throwsAsync(tcpConnect(ring, { ...at, port }, options), { code: 'ECONNREFUSED' });
   });
 });
