@@ -19,15 +19,17 @@ export async function compileTests() {
 const compiled = (argument) =>
   argument.replace(/^(?:\.\/)?__test__\/(.*)$/, 'build/test/$1').replace(/^(build\/test\/.*)\.ts$/, '$1.js');
 
-function printFailure({ name, diag }) {
-  console.log(`  ✘ ${name}`);
+/** The title of a failed test, and what ava says about it. */
+function describe({ name, diag }) {
+  const lines = [name];
   const { details, ...rest } = diag ?? {};
   for (const [key, value] of Object.entries({ ...rest, ...details })) {
     const text = typeof value === 'string' ? value : JSON.stringify(value, null, 2);
     // A text of several lines stands below its key, so that the lines of a diff stay aligned.
     const shown = text.includes('\n') ? `\n${text.trimEnd()}` : text;
-    if (shown) console.log(`      ${key}: ${shown.replaceAll('\n', '\n        ')}`);
+    if (shown) lines.push(`      ${key}: ${shown.replaceAll('\n', '\n        ')}`);
   }
+  return lines.join('\n');
 }
 
 function record(counts, assertion) {
@@ -39,8 +41,9 @@ function record(counts, assertion) {
     counts.pass();
     console.log(`  ✔ ${name}`);
   } else {
-    counts.fail(name);
-    printFailure(assertion);
+    const failure = describe(assertion);
+    counts.fail(failure);
+    console.log(`  ✘ ${failure}`);
   }
 }
 

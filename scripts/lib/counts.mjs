@@ -4,7 +4,7 @@ export class Counts {
   passed = 0;
   failed = 0;
   skipped = 0;
-  /** Titles, to be named again at the end where nobody has to scroll for them. */
+  /** Titles, and what is known of failures, to be told again at the end: CI keeps no more of a long run than that. */
   failures = [];
   skips = [];
 
@@ -12,9 +12,9 @@ export class Counts {
     this.passed += count;
   }
 
-  fail(title, count = 1) {
+  fail(failure, count = 1) {
     this.failed += count;
-    this.failures.push(title);
+    this.failures.push(failure);
   }
 
   skip(title) {
@@ -28,7 +28,7 @@ export class Counts {
 
   /** Says where each named test ran, for sums over several runs. */
   labelled(label) {
-    this.failures = this.failures.map((title) => `${label}: ${title}`);
+    this.failures = this.failures.map((failure) => `${label}: ${failure}`);
     this.skips = this.skips.map((title) => `${label}: ${title}`);
     return this;
   }
@@ -64,7 +64,7 @@ export function conclude(counts) {
   const tooManySkips = !(unexplained <= skipsAllowed);
   console.log('');
   for (const title of counts.skips) console.log(`skipped: ${title}`);
-  for (const title of counts.failures) console.log(`failed: ${title}`);
+  for (const failure of counts.failures) console.log(`failed: ${failure}`);
   if (tooManySkips) {
     console.log(
       `${unexplained} tests were skipped without an explanation in their titles, and ${skipsAllowed} may be (URING_EXPECTED_SKIPS): the run fails.`,
