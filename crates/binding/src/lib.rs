@@ -1,6 +1,7 @@
 //! The Node-API side of `uring-core`: a class for the cold calls, raw functions for the hot ones (`hot`), and the
 //! tie to the libuv loop (`event_loop`). Errors cross as negative errnos; TypeScript makes them Node's.
 
+mod callbacks;
 mod event_loop;
 mod external;
 mod hot;
