@@ -1,5 +1,5 @@
 // Operations that run one after the other, and what became of each.
-import { AbortError, detailsOf, timeoutError, UringError } from './errors.ts';
+import { AbortError, detailsOf, timeoutError, UringError, wasStopped } from './errors.ts';
 import { Op } from './generated/ops.ts';
 import type { AnyOperation, Operation } from './operation.ts';
 import type { Ended, Stopped } from './runtime/together.ts';
@@ -123,7 +123,7 @@ function linkResult(
 
 /** What an operation that was stopped says, in the words of what stopped it. */
 function errorOf(error: UringError, stopped: Stopped): UringError {
-  if (error.code !== 'ECANCELED' && error.code !== 'EINTR') return error;
+  if (!wasStopped(error)) return error;
   if (stopped === 'timed out') return timeoutError(error);
   return stopped instanceof UringError ? stopped : error;
 }

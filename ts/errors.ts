@@ -82,6 +82,24 @@ export function detailsOf(error: UringError): UringErrorDetails {
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
+/** @internal Whether an operation says that it was stopped: a worker thread is interrupted. */
+export function wasStopped({ code }: { readonly code?: string }): boolean {
+  return code === 'ECANCELED' || code === 'EINTR';
+}
+
+/**
+ * @internal Whether an error says that an operation has not run: it was cancelled, with its ring or by a request for all, or
+ * was refused before the kernel saw it (after a change of credentials).
+ */
+export function hasNotRun({ code }: { readonly code?: string }): boolean {
+  return code === 'ECANCELED' || code?.startsWith('ERR_') === true;
+}
+
+/** @internal A composite was not through in time. */
+export function lateError(name: string): UringError {
+  return timeoutError(new UringError('ECANCELED', 'the deadline came first', { syscall: name }));
+}
+
 /** @internal An operation was not through in time. */
 export function timeoutError(cause: UringError): UringError {
   const { syscall = 'io_uring_enter' } = cause;

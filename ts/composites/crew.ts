@@ -1,5 +1,5 @@
 // Working on many items, a few at a time.
-import { AbortError, timeoutError, UringError } from '../errors.ts';
+import { AbortError, lateError, type UringError } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Lane } from '../runtime/lane.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
@@ -207,7 +207,6 @@ export class Crew<T> {
     if (this.#thrown.length > 0) throw this.#thrown[0];
     if (this.#settled === this.#count) return undefined;
     if (this.#stopped === 'aborted') return new AbortError(this.#limits.signal?.reason, this.results);
-    const cause = new UringError('ECANCELED', 'the deadline came first', { syscall: this.#name });
-    return Object.assign(timeoutError(cause), { result: this.results });
+    return Object.assign(lateError(this.#name), { result: this.results });
   }
 }

@@ -1,5 +1,5 @@
 // Reading whole files, one after the other.
-import type { UringError } from '../errors.ts';
+import { hasNotRun, type UringError, wasStopped } from '../errors.ts';
 import { SqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import { type AnyOperation, type Fd, Operation } from '../operation.ts';
@@ -192,10 +192,8 @@ export class ReadLane<T> extends Lane implements Worker {
   }
 
   #closed(error: UringError | null): void {
-    // It has not run when it was cancelled (with its ring, or by a request for all), or was refused before the kernel saw it
-    // (after a change of credentials); an error of the kernel's closes all the same.
-    if (error !== null && (error.code === 'ECANCELED' || error.code.startsWith('ERR_')))
-      this.#giveUp(this.#closing);
+    // An error of the kernel's closes all the same.
+    if (error !== null && hasNotRun(error)) this.#giveUp(this.#closing);
     this.#closing = undefined;
     this.#crew.closed();
   }
@@ -327,10 +325,9 @@ export class ReadLane<T> extends Lane implements Worker {
   }
 
   #fail(error: unknown): void {
-    const code = (error as UringError).code;
     // What was stopped has no result.
-    const wasStopped = this.#crew.isStopped && (code === 'ECANCELED' || code === 'EINTR');
-    if (!wasStopped) this.#settle({ status: 'rejected', reason: error });
+    if (!this.#crew.isStopped || !wasStopped(error as UringError))
+      this.#settle({ status: 'rejected', reason: error });
     this.#goOn();
   }
 

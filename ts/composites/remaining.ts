@@ -1,5 +1,5 @@
 // What is left of a composite's time, for each of its operations.
-import { timeoutError, UringError } from '../errors.ts';
+import { lateError } from '../errors.ts';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
 import type { Operation } from '../operation.ts';
 import type { Ring } from '../ring.ts';
@@ -35,14 +35,9 @@ export class Remaining {
     if (timeoutMs === undefined) return this.#ring.exec(operation, this.#limits as ExecOptions);
     const leftMs = this.#endsAtMs - nowMs(this.#clock);
     // What is aborted says so, however late it is.
-    if (leftMs <= 0 && signal?.aborted !== true) return Promise.reject(this.#late());
+    if (leftMs <= 0 && signal?.aborted !== true) return Promise.reject(lateError(this.#name));
     const timeLeft = { timeoutMs: Math.max(0, leftMs) };
     return this.#ring.exec(operation, signal === undefined ? timeLeft : { signal, ...timeLeft });
-  }
-
-  #late(): UringError {
-    const cause = new UringError('ECANCELED', 'the deadline came first', { syscall: this.#name });
-    return timeoutError(cause);
   }
 }
 

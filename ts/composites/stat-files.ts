@@ -1,5 +1,5 @@
 // What the file system knows about many files.
-import type { UringError } from '../errors.ts';
+import { type UringError, wasStopped } from '../errors.ts';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
 import type { Operation } from '../operation.ts';
 import type { Path } from '../ops/path-arguments.ts';
@@ -82,8 +82,8 @@ class StatLane extends Lane implements Worker {
     const code = result.status === 'rejected' ? result.reason.code : undefined;
     if (code === 'EINTR' && !this.#crew.isStopped && this.#ask()) return;
     // What was stopped has no result.
-    const wasStopped = this.#crew.isStopped && (code === 'ECANCELED' || code === 'EINTR');
-    if (!wasStopped && this.#crew.results[this.#item] === undefined) this.#crew.settle(this.#item, result);
+    const isLost = this.#crew.isStopped && wasStopped({ code });
+    if (!isLost && this.#crew.results[this.#item] === undefined) this.#crew.settle(this.#item, result);
     this.begin();
   }
 }

@@ -1,5 +1,5 @@
 // Writing whole files.
-import { invalidValue, type UringError } from '../errors.ts';
+import { hasNotRun, invalidValue, type UringError } from '../errors.ts';
 import type { ExecOptions } from '../exec-options.ts';
 import type { Bytes } from '../memory/bytes.ts';
 import { close, openat } from '../ops/open.ts';
@@ -106,9 +106,7 @@ async function closeFile(ring: Ring, fd: number): Promise<void> {
   try {
     await ring.exec(close(fd));
   } catch (error) {
-    const { code } = error as UringError;
-    const hasNotRun = code === 'ECANCELED' || code?.startsWith('ERR_URING_') === true;
-    if (!hasNotRun) throw error;
+    if (!hasNotRun(error as UringError)) throw error;
     closeDescriptor(fd);
   }
 }

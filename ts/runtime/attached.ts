@@ -8,6 +8,7 @@ import { type Clock, systemClock } from './clock.ts';
 import type { Engine } from './engine.ts';
 import { call, type Handler, isUsers } from './handler.ts';
 import { Link, type Pending } from './link.ts';
+import { canceled } from './rejects.ts';
 import { Waiting } from './waiting.ts';
 import { longTurns } from './watch.ts';
 
@@ -138,7 +139,7 @@ export class Attached {
     if (pending.isGone) return false;
     this.#waiting.drop(pending);
     this.#announce();
-    for (const link of pending.links) this.#settle(link, canceled(link), -ECANCELED);
+    for (const link of pending.links) this.#settle(link, canceled(link.operation), -ECANCELED);
     return true;
   }
 
@@ -256,10 +257,11 @@ export class Attached {
   }
 
   /** Fails everything that waits; nothing of it has reached the kernel. */
-  failPending(error: (link: Link) => UringError = canceled): void {
+  failPending(error: (operation: AnyOperation) => UringError = canceled): void {
     const waiting = this.#waiting.clear();
     this.#announce();
-    for (const link of waiting.flatMap(({ links }) => links)) this.#settle(link, error(link), -ECANCELED);
+    for (const link of waiting.flatMap(({ links }) => links))
+      this.#settle(link, error(link.operation), -ECANCELED);
   }
 
   /** The kernel refuses to be entered: nothing more will complete, and nobody shall wait for it. */
@@ -297,8 +299,4 @@ function adding(handler: Handler, cancelled: number): Handler {
       call(handler, error, typeof result === 'number' ? result + cancelled : result, completion);
     },
   };
-}
-
-function canceled({ operation }: Link): UringError {
-  return systemError(-ECANCELED, operation.name, operation.path, operation.dest);
 }

@@ -1,12 +1,10 @@
-import { constants } from 'node:os';
 import type { Completion } from '../completion.ts';
-import { systemError, type UringError } from '../errors.ts';
+import type { UringError } from '../errors.ts';
 import type { Settler } from './handler.ts';
 import type { Link, Pending } from './link.ts';
+import { canceled } from './rejects.ts';
 import type { Runner } from './runner.ts';
 import { stopRunning } from './stop.ts';
-
-const ECANCELED = constants.errno.ECANCELED;
 
 /**
  * A place where operations of a composite run, some together and then the next, for one item after the other. It owns
@@ -66,11 +64,8 @@ export abstract class Lane implements Settler {
     } catch (error) {
       failed = error;
     }
-    for (const { operation, msg } of links) {
-      const { name, path, dest } = operation;
-      const error = (failed as UringError | undefined) ?? systemError(-ECANCELED, name, path, dest);
-      this.ended(msg, error, undefined);
-    }
+    for (const { operation, msg } of links)
+      this.ended(msg, (failed as UringError | undefined) ?? canceled(operation), undefined);
     this.next();
   }
 

@@ -140,6 +140,11 @@ export function badOffset(offset: unknown): RangeError {
   return outOfRange('operation.offset', 'an integer from -1 to 2 ** 53 - 1', offset);
 }
 
+/** What an operation says that the kernel never got. */
+export function canceled({ name, path, dest }: AnyOperation): UringError {
+  return systemError(-constants.errno.ECANCELED, name, path, dest);
+}
+
 /** A stale handle shows only in the kernel's EBADF when the slot was emptied after submission. */
 export function failure(operation: AnyOperation, res: number): UringError {
   // What a worker thread was interrupted in says ERESTARTSYS and the like where a system call would say EINTR: only reads and
