@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
 import test, { type ExecutionContext } from 'ava';
 import * as uring from 'uring';
 import { nop, Op, Ring, type RingOptions } from 'uring';
+import { epoll } from './_epoll.ts';
 import { gc, leakCheck, openFds } from './_helpers.ts';
 import { eventually } from './_loopback.ts';
 import { makers } from './random/makers/index.ts';
@@ -46,31 +46,6 @@ const NEVER: ReadonlyMap<string, string> = new Map([
 
 /** Arenas that are left when everything else is collected: those that operations are staged in, among others. */
 const ARENAS_MAX = 64;
-
-const SOURCE = `
-  const { parentPort, workerData } = require('node:worker_threads');
-  parentPort.postMessage('ready');
-  setTimeout(() => Atomics.wait(workerData, 0, 0), 50);
-`;
-
-const epolls = (): number[] =>
-  [...openFds()].filter(([, target]) => target === 'anon_inode:[eventpoll]').map(([fd]) => fd);
-
-/** An epoll instance that nobody waits for: that of a worker which does not look at it. Node can make no other. */
-async function epoll(t: ExecutionContext): Promise<number> {
-  const before = new Set(epolls());
-  const gate = new Int32Array(new SharedArrayBuffer(4));
-  const worker = new Worker(SOURCE, { eval: true, workerData: gate, execArgv: [] });
-  const ended = once(worker, 'exit');
-  t.teardown(async () => {
-    Atomics.store(gate, 0, 1);
-    Atomics.notify(gate, 0);
-    await ended;
-  });
-  await once(worker, 'message');
-  await new Promise((resolve) => setTimeout(resolve, 150));
-  return Math.min(...epolls().filter((fd) => !before.has(fd)));
-}
 
 async function child(t: ExecutionContext): Promise<number> {
   const started = spawn('/bin/sleep', ['3600'], { stdio: 'ignore' });

@@ -16,6 +16,7 @@ import {
   readFilesInOrder,
   statFiles,
 } from 'uring';
+import { assertContents, filesOf, values } from './_files.ts';
 import { fifo, pattern } from './_fixtures.ts';
 import { leakCheck, openFds, tmpDir, withRing } from './_helpers.ts';
 import { settle, soon } from './_until.ts';
@@ -24,25 +25,11 @@ type T = ExecutionContext<unknown>;
 
 leakCheck(test);
 
-function files(t: T, count: number): { paths: string[]; contents: Buffer[] } {
-  const dir = tmpDir(t);
-  const contents = Array.from({ length: count }, (_, at) => pattern((at * 37) % 700, at + 1));
-  const paths = contents.map((_, at) => join(dir, `${at}`));
-  for (const [at, path] of paths.entries()) writeFileSync(path, contents[at] as Buffer);
-  return { paths, contents };
-}
-
-function values(results: readonly PromiseSettledResult<unknown>[]): unknown[] {
-  return results.map((one) => (one.status === 'fulfilled' ? one.value : one.reason.code));
-}
-
-function assertContents(
-  t: T,
-  results: readonly PromiseSettledResult<Buffer>[],
-  contents: readonly Buffer[],
-): void {
-  t.deepEqual(values(results), contents);
-}
+const files = (t: T, count: number): { paths: string[]; contents: Buffer[] } =>
+  filesOf(
+    t,
+    Array.from({ length: count }, (_, at) => (at * 37) % 700),
+  );
 
 for (const size of [{ entries: 1 }, { entries: 1, cqEntries: 1 }, { entries: 2, cqEntries: 2 }]) {
   for (const direct of [false, true]) {

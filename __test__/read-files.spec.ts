@@ -14,6 +14,7 @@ import {
   timeout,
   type UringError,
 } from 'uring';
+import { assertContents, filesOf, values } from './_files.ts';
 import { assertUsable, pattern } from './_fixtures.ts';
 import { leakCheck, openFds, tmpDir, withRing } from './_helpers.ts';
 import { runModule, WELL } from './_process.ts';
@@ -25,15 +26,6 @@ leakCheck(test);
 
 /** Around every border: of a slab, of what is read at once, of what is read on. */
 const SIZES = [0, 1, 63, 64, 65, 4096, 16_383, 16_384, 16_385, 16_448, 16_449, 65_536, 1_048_576, 9_500_003];
-
-/** Files of these sizes, each with bytes of its own. */
-function filesOf(t: T, sizes: readonly number[]): { dir: string; paths: string[]; contents: Buffer[] } {
-  const dir = tmpDir(t);
-  const contents = sizes.map((size, at) => pattern(size, at + 1));
-  const paths = contents.map((_, at) => join(dir, `${at}`));
-  for (const [at, path] of paths.entries()) writeFileSync(path, contents[at] as Buffer);
-  return { dir, paths, contents };
-}
 
 function smallFiles(t: T, count: number): { dir: string; paths: string[]; contents: Buffer[] } {
   return filesOf(
@@ -47,21 +39,6 @@ function pipeAt(t: T): string {
   const path = join(tmpDir(t), 'fifo');
   execFileSync('mkfifo', [path]);
   return path;
-}
-
-function values<V>(results: readonly PromiseSettledResult<V>[]): unknown[] {
-  return results.map((one) => (one.status === 'fulfilled' ? one.value : one.reason.code));
-}
-
-/** All were read, and are what they should be. (Comparing large buffers with deepEqual takes half a minute.) */
-function assertContents(
-  t: T,
-  results: readonly PromiseSettledResult<Buffer>[],
-  contents: readonly Buffer[],
-): void {
-  t.is(results.length, contents.length);
-  for (const [at, one] of results.entries())
-    t.true(one.status === 'fulfilled' && one.value.equals(contents[at] as Buffer), `file ${at}`);
 }
 
 /** Nothing of the files is left, in the ring or in the process. */
