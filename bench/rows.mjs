@@ -164,7 +164,7 @@ function filesRows({ folder, files, scratch }) {
       command: 'wal',
       args: ['--file', `${scratch}/wal.log`],
       depth: { ours: 64, native: 64, node: 64 },
-      ops: { ours: 10_000, native: 10_000, node: 10_000 },
+      ops: { ours: 40_000, native: 40_000, node: 20_000 },
       goal: null,
     }),
   ];
