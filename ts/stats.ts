@@ -78,24 +78,24 @@ const At = {
 
 /** What only statx(2) has: undefined unless it was asked for by `mask` and the file system has it. */
 export class StatxFields {
-  readonly #bytes: Buffer;
+  readonly #answer: Answer;
 
   /** @internal */
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
+  constructor(answer: Answer) {
+    this.#answer = answer;
   }
 
   /** Which fields the file system answered, see {@link StatxMask}. */
   get mask(): number {
-    return this.#bytes.readUInt32LE(At.mask);
+    return wordOf(this.#answer, At.mask);
   }
   /** See {@link StatxAttributes}. */
   get attributes(): number {
-    return Number(this.#bytes.readBigUInt64LE(At.attributes));
+    return numberOf(this.#answer, At.attributes);
   }
   /** Which attributes the file system knows. */
   get attributesMask(): number {
-    return Number(this.#bytes.readBigUInt64LE(At.attributesMask));
+    return numberOf(this.#answer, At.attributesMask);
   }
   /** Number of the mount (`MNT_ID`, 5.8), or the one that is never used again (`MNT_ID_UNIQUE`, 6.8). */
   get mountId(): bigint | undefined {
@@ -135,11 +135,11 @@ export class StatxFields {
   }
 
   #word(needs: number, at: number): number | undefined {
-    return (this.mask & needs) === 0 ? undefined : this.#bytes.readUInt32LE(at);
+    return (this.mask & needs) === 0 ? undefined : wordOf(this.#answer, at);
   }
 
   #wide(needs: number, at: number): bigint | undefined {
-    return (this.mask & needs) === 0 ? undefined : this.#bytes.readBigUInt64LE(at);
+    return (this.mask & needs) === 0 ? undefined : bigintOf(this.#answer, at);
   }
 }
 
@@ -150,15 +150,15 @@ abstract class StatsBase<T extends number | bigint> {
   abstract readonly mtimeMs: T;
   abstract readonly ctimeMs: T;
   abstract readonly birthtimeMs: T;
-  readonly #bytes: Buffer;
+  readonly #answer: Answer;
 
-  constructor(bytes: Buffer) {
-    this.#bytes = bytes;
+  constructor(answer: Answer) {
+    this.#answer = answer;
   }
 
   /** What only statx(2) has. */
   get statx(): StatxFields {
-    return new StatxFields(this.#bytes);
+    return new StatxFields(this.#answer);
   }
 
   get atime(): Date {
@@ -176,16 +176,16 @@ abstract class StatsBase<T extends number | bigint> {
 
   /** Nanoseconds since 1970, exactly. */
   get atimeNs(): bigint {
-    return timestampNs(this.#bytes, At.atime);
+    return timestampNs(this.#answer, At.atime);
   }
   get mtimeNs(): bigint {
-    return timestampNs(this.#bytes, At.mtime);
+    return timestampNs(this.#answer, At.mtime);
   }
   get ctimeNs(): bigint {
-    return timestampNs(this.#bytes, At.ctime);
+    return timestampNs(this.#answer, At.ctime);
   }
   get birthtimeNs(): bigint {
-    return timestampNs(this.#bytes, At.btime);
+    return timestampNs(this.#answer, At.btime);
   }
 
   #is(type: number): boolean {
@@ -243,30 +243,27 @@ export class Stats extends StatsBase<number> {
   readonly ctimeMs: number;
   readonly birthtimeMs: number;
 
-  private constructor(bytes: Buffer, words: Uint32Array) {
-    super(bytes);
-    this.blksize = words[At.blksize / 4] as number;
-    this.nlink = words[At.nlink / 4] as number;
-    this.uid = words[At.uid / 4] as number;
-    this.gid = words[At.gid / 4] as number;
-    this.mode = (words[At.mode / 4] as number) & 0xffff;
-    this.ino = wideNumber(words, At.ino);
-    this.size = wideNumber(words, At.size);
-    this.blocks = wideNumber(words, At.blocks);
-    this.atimeMs = timestampMs(words, At.atime);
-    this.birthtimeMs = timestampMs(words, At.btime);
-    this.ctimeMs = timestampMs(words, At.ctime);
-    this.mtimeMs = timestampMs(words, At.mtime);
-    this.rdev = deviceNumber(bytes, words, At.rdev);
-    this.dev = deviceNumber(bytes, words, At.dev);
+  private constructor(answer: Answer) {
+    super(answer);
+    this.blksize = wordOf(answer, At.blksize);
+    this.nlink = wordOf(answer, At.nlink);
+    this.uid = wordOf(answer, At.uid);
+    this.gid = wordOf(answer, At.gid);
+    this.mode = wordOf(answer, At.mode) & 0xffff;
+    this.ino = numberOf(answer, At.ino);
+    this.size = numberOf(answer, At.size);
+    this.blocks = numberOf(answer, At.blocks);
+    this.atimeMs = timestampMs(answer, At.atime);
+    this.birthtimeMs = timestampMs(answer, At.btime);
+    this.ctimeMs = timestampMs(answer, At.ctime);
+    this.mtimeMs = timestampMs(answer, At.mtime);
+    this.rdev = deviceNumber(answer, At.rdev);
+    this.dev = deviceNumber(answer, At.dev);
   }
 
-  /** @internal From memory that will be used for something else. */
-  static decode(bytes: Buffer): Stats {
-    answerAndPath.set(bytes);
-    const copy = Buffer.allocUnsafe(STATX_BYTES);
-    copy.set(answer);
-    return new Stats(copy, answerWords);
+  /** @internal From the beginning of memory that will be used for something else. */
+  static decode(bytes: Uint8Array): Stats {
+    return new Stats(keep(bytes));
   }
 }
 
@@ -283,18 +280,18 @@ export class BigIntStats extends StatsBase<bigint> {
   readonly blksize: bigint;
   readonly blocks: bigint;
 
-  private constructor(bytes: Buffer) {
-    super(bytes);
-    this.blksize = BigInt(bytes.readUInt32LE(At.blksize));
-    this.nlink = BigInt(bytes.readUInt32LE(At.nlink));
-    this.uid = BigInt(bytes.readUInt32LE(At.uid));
-    this.gid = BigInt(bytes.readUInt32LE(At.gid));
-    this.mode = BigInt(bytes.readUInt16LE(At.mode));
-    this.ino = bytes.readBigUInt64LE(At.ino);
-    this.size = bytes.readBigUInt64LE(At.size);
-    this.blocks = bytes.readBigUInt64LE(At.blocks);
-    this.rdev = device(bytes, At.rdev);
-    this.dev = device(bytes, At.dev);
+  private constructor(answer: Answer) {
+    super(answer);
+    this.blksize = BigInt(wordOf(answer, At.blksize));
+    this.nlink = BigInt(wordOf(answer, At.nlink));
+    this.uid = BigInt(wordOf(answer, At.uid));
+    this.gid = BigInt(wordOf(answer, At.gid));
+    this.mode = BigInt(wordOf(answer, At.mode) & 0xffff);
+    this.ino = bigintOf(answer, At.ino);
+    this.size = bigintOf(answer, At.size);
+    this.blocks = bigintOf(answer, At.blocks);
+    this.rdev = device(answer, At.rdev);
+    this.dev = device(answer, At.dev);
   }
 
   get atimeMs(): bigint {
@@ -310,9 +307,9 @@ export class BigIntStats extends StatsBase<bigint> {
     return this.birthtimeNs / NS_OF_MS;
   }
 
-  /** @internal From memory that will be used for something else. */
-  static decode(bytes: Buffer): BigIntStats {
-    return new BigIntStats(Buffer.from(bytes.subarray(0, STATX_BYTES)));
+  /** @internal From the beginning of memory that will be used for something else. */
+  static decode(bytes: Uint8Array): BigIntStats {
+    return new BigIntStats(keep(bytes));
   }
 }
 
@@ -324,46 +321,79 @@ function dateOf(ms: number | bigint): Date {
 }
 
 const TWO_32 = 2 ** 32;
-/** The largest block of an operation: the answer and the longest path, rounded up as blocks are. */
-const ANSWER_AND_PATH_BYTES = 8192;
+
+/** Memory of about a hundred answers: some for each would cost more than all the rest. */
+const SLAB_BYTES = 32_768;
+const ANSWER_WORDS = STATX_BYTES / 4;
 
 /**
- * The answer that is being decoded, as words of 32 bits (in the processor's order, which is the kernel's): to read words
- * costs a third of reading bytes, and bigints for those of 64 bits would cost more than all the rest. The path that
- * follows in the block is copied as well, because cutting it off costs more.
+ * Answers, as words of 32 bits in the processor's order, which is the kernel's: to read words costs a third of reading bytes,
+ * and bigints for those of 64 bits would cost more than all the rest.
  */
-const answerWords = new Uint32Array(ANSWER_AND_PATH_BYTES / 4);
-const answerAndPath = new Uint8Array(answerWords.buffer);
-const answer = answerAndPath.subarray(0, STATX_BYTES);
+interface Slab {
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+}
+
+let slab: Slab | undefined;
+/** How many words of the slab are in use. */
+let used = 0;
+
+/** What statx(2) answered: its words begin at `at`. */
+interface Answer {
+  readonly words: Uint32Array;
+  readonly at: number;
+}
+
+/** Copies an answer, and what follows in the block, which the next one overwrites: to cut it off costs more. */
+function keep(bytes: Uint8Array): Answer {
+  if (slab === undefined || used * 4 + bytes.length > SLAB_BYTES) {
+    const memory = new ArrayBuffer(SLAB_BYTES);
+    slab = { bytes: new Uint8Array(memory), words: new Uint32Array(memory) };
+    used = 0;
+  }
+  const at = used;
+  slab.bytes.set(bytes, at * 4);
+  used += ANSWER_WORDS;
+  return { words: slab.words, at };
+}
+
+function wordOf({ words, at }: Answer, field: number): number {
+  return words[at + field / 4] as number;
+}
 
 /** 64 bits as the nearest number. */
-function wideNumber(words: Uint32Array, at: number): number {
-  return (words[at / 4 + 1] as number) * TWO_32 + (words[at / 4] as number);
+function numberOf(answer: Answer, field: number): number {
+  return wordOf(answer, field + 4) * TWO_32 + wordOf(answer, field);
+}
+
+function bigintOf(answer: Answer, field: number): bigint {
+  return (BigInt(wordOf(answer, field + 4)) << 32n) | BigInt(wordOf(answer, field));
 }
 
 /** struct statx_timestamp as milliseconds. */
-function timestampMs(words: Uint32Array, at: number): number {
-  const seconds = ((words[at / 4 + 1] as number) | 0) * TWO_32 + (words[at / 4] as number);
-  return seconds * 1000 + (words[at / 4 + 2] as number) / 1e6;
+function timestampMs(answer: Answer, field: number): number {
+  const seconds = (wordOf(answer, field + 4) | 0) * TWO_32 + wordOf(answer, field);
+  return seconds * 1000 + wordOf(answer, field + 8) / 1e6;
 }
 
 /** struct statx_timestamp as nanoseconds. */
-function timestampNs(bytes: Buffer, at: number): bigint {
-  return bytes.readBigInt64LE(at) * NS_OF_SECOND + BigInt(bytes.readUInt32LE(at + 8));
+function timestampNs(answer: Answer, field: number): bigint {
+  return BigInt.asIntN(64, bigintOf(answer, field)) * NS_OF_SECOND + BigInt(wordOf(answer, field + 8));
 }
 
 /** A device number as glibc's makedev(3) puts it together, which is what node:fs shows. */
-function device(bytes: Buffer, at: number): bigint {
-  const [major, minor] = [bytes.readUInt32LE(at), bytes.readUInt32LE(at + 4)];
+function device(answer: Answer, field: number): bigint {
+  const [major, minor] = [wordOf(answer, field), wordOf(answer, field + 4)];
   const high = BigInt(major & 0xffff_f000) << 32n;
   const low = BigInt(minor & 0xffff_ff00) << 12n;
   return BigInt.asUintN(64, high | (BigInt(major & 0xfff) << 8n) | low | BigInt(minor & 0xff));
 }
 
 /** The same as a number; almost always both parts are small. */
-function deviceNumber(bytes: Buffer, words: Uint32Array, at: number): number {
-  const [major, minor] = [words[at / 4] as number, words[at / 4 + 1] as number];
-  return major < 0x1000 && minor < 0x100 ? major * 0x100 + minor : Number(device(bytes, at));
+function deviceNumber(answer: Answer, field: number): number {
+  const [major, minor] = [wordOf(answer, field), wordOf(answer, field + 4)];
+  return major < 0x1000 && minor < 0x100 ? major * 0x100 + minor : Number(device(answer, field));
 }
 
 /** @internal */

@@ -1,5 +1,6 @@
 // What composites have in common: what they work with.
 import { invalidType, invalidValue } from '../errors.ts';
+import { type CheckedText, checkPath, type Path } from '../ops/path-arguments.ts';
 import { Ring } from '../ring.ts';
 import { checkInteger } from '../validate.ts';
 
@@ -28,4 +29,20 @@ export function checkConcurrency(concurrency: unknown): number {
 /** @internal Lanes that leave room for others: each has up to two operations in flight. */
 export function laneCount(ring: Ring, concurrency: number, items: number): number {
   return Math.min(concurrency, items, Math.max(1, ring.cqEntries >> 2));
+}
+
+/** Strings up to this length are no path that is too long, whatever is in them. */
+const SHORT_PATH = 1024;
+
+/** @internal Many paths, all of them before anything is done with one. */
+export function checkPaths(name: string, paths: unknown): CheckedText[] {
+  const isIterable = typeof paths === 'object' && paths !== null && Symbol.iterator in paths;
+  if (!isIterable || paths instanceof Uint8Array) throw invalidType(name, 'an array of paths', paths);
+  const checked: CheckedText[] = [];
+  for (const path of paths as Iterable<Path>) {
+    // To name each would cost more than to check it.
+    const isRight = typeof path === 'string' && path.length <= SHORT_PATH && !path.includes('\0');
+    checked.push(isRight ? path : checkPath(`${name}[${checked.length}]`, path));
+  }
+  return checked;
 }

@@ -1,14 +1,13 @@
 // Reading whole files: one, or thousands.
 import { AsyncResource } from 'node:async_hooks';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
-import type { Path } from '../ops/path-arguments.ts';
+import { type CheckedText, checkPath, type Path } from '../ops/path-arguments.ts';
 import type { Ring } from '../ring.ts';
 import type { Limits } from '../runtime/together.ts';
 import { checkFunction, checkInteger, isSet } from '../validate.ts';
-import { checkConcurrency, checkEncoding, checkRing, laneCount } from './check.ts';
+import { checkConcurrency, checkEncoding, checkPaths, checkRing, laneCount } from './check.ts';
 import { Crew } from './crew.ts';
 import { LaneMemory } from './lane-memory.ts';
-import { type CheckedPath, checkOnePath, checkPaths } from './lane-path.ts';
 import { MORE_BYTES, type Reading, ReadLane } from './read-lane.ts';
 import { Slab } from './slab.ts';
 
@@ -84,7 +83,7 @@ interface Prepared<T> {
 function prepare<T>(
   ring: Ring,
   name: string,
-  paths: readonly CheckedPath[],
+  paths: readonly CheckedText[],
   checked: Checked,
   take: Take<T>,
 ): Prepared<T> {
@@ -130,7 +129,7 @@ export function readFile(
 export function readFile(ring: Ring, path: Path, options?: ReadFileOptions): Promise<Buffer | string>;
 export async function readFile(ring: Ring, path: Path, options: ReadFileOptions = {}): Promise<Contents> {
   const checked = checkReading(checkRing(ring), options);
-  const paths = [checkOnePath('path', path)];
+  const paths = [checkPath('path', path)];
   const { crew, begin } = prepare(ring, 'readFile', paths, checked, giving(checked, 1));
   begin();
   const error = await crew.ended();
@@ -255,11 +254,13 @@ export async function forEachFile(
   const checked = checkReading(checkRing(ring), options);
   const all = checkPaths('paths', paths);
   checkFunction('callback', callback);
-  const inContext = AsyncResource.bind(callback, 'URING');
+  const context = new AsyncResource('URING');
+  const tell = (error: Error | null, bytes: Buffer, at: number): void =>
+    crew.guard(() => context.runInAsyncScope(callback, undefined, error, bytes, at));
   const { crew, begin } = prepare<void>(ring, 'forEachFile', all, checked, (memory, length, _isOwn, at) =>
-    crew.guard(() => inContext(null, memory.subarray(0, length), at)),
+    tell(null, memory.subarray(0, length), at),
   );
-  crew.onRejected = (reason, at) => crew.guard(() => inContext(reason, NOTHING, at));
+  crew.onRejected = (reason, at) => tell(reason, NOTHING, at);
   begin();
   const error = await crew.ended();
   if (error !== undefined) throw error;

@@ -5,6 +5,7 @@ import { Op } from '../generated/ops.ts';
 import { type AnyOperation, type Fd, Operation } from '../operation.ts';
 import { read } from '../ops/file.ts';
 import { close, openat } from '../ops/open.ts';
+import { type CheckedText, PathPayload, stringOf } from '../ops/path-arguments.ts';
 import { statx } from '../ops/statx.ts';
 import { closeDescriptor } from '../platform/descriptors.ts';
 import { Lane } from '../runtime/lane.ts';
@@ -13,14 +14,13 @@ import type { Runner } from '../runtime/runner.ts';
 import { type Stats, StatxMask } from '../stats.ts';
 import type { Crew, Worker } from './crew.ts';
 import { Growing } from './growing.ts';
-import { type CheckedPath, LanePath, pathOf } from './lane-path.ts';
 
 /** @internal Enough to see whether there is more: mostly there is not. */
 export const MORE_BYTES = 64;
 
 /** @internal How files are read. */
 export interface Reading<T> {
-  readonly paths: readonly CheckedPath[];
+  readonly paths: readonly CheckedText[];
   readonly direct: boolean;
   /** A read that brings less than there is room for is the last. */
   readonly shortIsEnd: boolean;
@@ -64,7 +64,7 @@ function putFile(operation: AnyOperation, file: Fd): void {
 export class ReadLane<T> extends Lane implements Worker {
   readonly #crew: Crew<T>;
   readonly #how: Reading<T>;
-  readonly #path = new LanePath();
+  readonly #path = new PathPayload('');
   readonly #close = close(0);
   readonly #closeLink = new Link(this.#close, this, undefined, Step.close);
   readonly #descriptor: Opening;
@@ -154,7 +154,7 @@ export class ReadLane<T> extends Lane implements Worker {
     }
     for (let item = this.#crew.take(); item >= 0; item = this.#crew.take()) {
       this.#item = item;
-      this.#path.set(this.#how.paths[item] as CheckedPath);
+      this.#path.set(this.#how.paths[item] as CheckedText);
       try {
         this.#openBy(this.#slot ?? this.#descriptor);
         return;
@@ -168,7 +168,7 @@ export class ReadLane<T> extends Lane implements Worker {
   }
 
   #openBy(opening: Opening): void {
-    const path = pathOf(this.#how.paths[this.#item] as CheckedPath);
+    const path = stringOf(this.#how.paths[this.#item] as CheckedText);
     opening.operation.path = path;
     this.#read.path = path;
     this.#more.path = path;

@@ -2,16 +2,15 @@
 import { type UringError, wasStopped } from '../errors.ts';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
 import type { Operation } from '../operation.ts';
-import type { Path } from '../ops/path-arguments.ts';
+import { type CheckedText, type Path, PathPayload, stringOf } from '../ops/path-arguments.ts';
 import { type StatxOptions, statx } from '../ops/statx.ts';
 import type { Ring } from '../ring.ts';
 import { Lane } from '../runtime/lane.ts';
 import { Link } from '../runtime/link.ts';
 import type { Runner } from '../runtime/runner.ts';
 import { type BigIntStats, STATX_BYTES, type Stats } from '../stats.ts';
-import { checkConcurrency, checkRing, laneCount } from './check.ts';
+import { checkConcurrency, checkPaths, checkRing, laneCount } from './check.ts';
 import { Crew, type Worker } from './crew.ts';
-import { type CheckedPath, checkPaths, LanePath, pathOf } from './lane-path.ts';
 
 /** What {@link statFiles} asks for. */
 export interface StatFilesOptions
@@ -26,8 +25,8 @@ type AnyStats = Stats | BigIntStats;
 /** Asks for one file after the other. */
 class StatLane extends Lane implements Worker {
   readonly #crew: Crew<AnyStats>;
-  readonly #paths: readonly CheckedPath[];
-  readonly #path = new LanePath(STATX_BYTES);
+  readonly #paths: readonly CheckedText[];
+  readonly #path = new PathPayload('', STATX_BYTES);
   readonly #operation: Operation<AnyStats>;
   readonly #links: readonly Link[];
   #item = -1;
@@ -36,7 +35,7 @@ class StatLane extends Lane implements Worker {
   constructor(
     runner: Runner,
     crew: Crew<AnyStats>,
-    paths: readonly CheckedPath[],
+    paths: readonly CheckedText[],
     options: StatFilesOptions,
   ) {
     super(runner);
@@ -60,9 +59,9 @@ class StatLane extends Lane implements Worker {
   }
 
   #ask(): boolean {
-    const path = this.#paths[this.#item] as CheckedPath;
+    const path = this.#paths[this.#item] as CheckedText;
     this.#path.set(path);
-    this.#operation.path = pathOf(path);
+    this.#operation.path = stringOf(path);
     try {
       this.run(this.#links);
       return true;

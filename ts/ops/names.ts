@@ -194,9 +194,9 @@ export interface LinkatOptions extends TwoPathsOptions {
 export function linkat(oldPath: Path, newPath: Path, options?: LinkatOptions): Operation<void> {
   const operation = new Operation<void>(Op.linkat, options);
   operation.decode = nothing;
-  const oldBytes = takePaths(operation, ['oldPath', oldPath], ['newPath', newPath]);
+  const isOldEmpty = takePaths(operation, ['oldPath', oldPath], ['newPath', newPath]);
   takeDirectories(operation, options);
   operation.opFlags = flagIf('options.followSymlink', options?.followSymlink, AT_SYMLINK_FOLLOW);
-  if (oldBytes === 0) operation.opFlags |= AT_EMPTY_PATH;
+  if (isOldEmpty) operation.opFlags |= AT_EMPTY_PATH;
   return operation;
 }

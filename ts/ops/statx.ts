@@ -58,7 +58,7 @@ export function statx(
     operation.path = undefined;
     operation.opFlags |= AT_EMPTY_PATH;
   } else {
-    if (takePath(operation, 'path', path, STATX_BYTES) === 0) operation.opFlags |= AT_EMPTY_PATH;
+    if (takePath(operation, 'path', path, STATX_BYTES)) operation.opFlags |= AT_EMPTY_PATH;
     operation.fd = checkDirectory('options.dirFd', options?.dirFd);
   }
   const mask = options?.mask ?? StatxMask.BASIC_STATS | StatxMask.BTIME;

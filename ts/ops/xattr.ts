@@ -6,7 +6,16 @@ import { PlacedBuffer } from '../memory/placed.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { type Fd, Operation, type OperationOptions, type Outcome, type Payload } from '../operation.ts';
 import { checkInteger, isSet } from '../validate.ts';
-import { checkBytesOfString, checkPath, type Path, writeString } from './path-arguments.ts';
+import {
+  type CheckedText,
+  checkPath,
+  checkText,
+  lengthOf,
+  type Path,
+  roomFor,
+  stringOf,
+  writeText,
+} from './path-arguments.ts';
 import { nothing } from './results.ts';
 
 /** XATTR_NAME_MAX and XATTR_SIZE_MAX (include/uapi/linux/limits.h). */
@@ -34,12 +43,11 @@ export interface GetxattrOptions extends OperationOptions {
   sizeOnly?: boolean;
 }
 
-function checkAttributeName(name: unknown): Uint8Array {
-  const bytes = checkBytesOfString('name', name, 'of type string or an instance of Buffer');
-  if (bytes.byteLength === 0)
-    throw invalidValue('name', 'is empty: give it a namespace, such as user.comment');
-  if (bytes.byteLength > NAME_BYTES_MAX) throw invalidValue('name', `is longer than ${NAME_BYTES_MAX} bytes`);
-  return bytes;
+function checkAttributeName(name: unknown): CheckedText {
+  const text = checkText('name', name, 'of type string or an instance of Buffer');
+  if (text.length === 0) throw invalidValue('name', 'is empty: give it a namespace, such as user.comment');
+  if (lengthOf(text) > NAME_BYTES_MAX) throw invalidValue('name', `is longer than ${NAME_BYTES_MAX} bytes`);
+  return text;
 }
 
 function checkValue(value: unknown): Uint8Array {
@@ -55,19 +63,19 @@ class NamesPayload implements Payload {
   readonly sizeBytes: number;
   readonly usesLastWords: boolean;
   protected readonly valueBytes: number;
-  readonly #name: Uint8Array;
-  readonly #path: Uint8Array | undefined;
+  readonly #name: CheckedText;
+  readonly #path: CheckedText | undefined;
 
-  constructor(valueBytes: number, name: Uint8Array, path: Uint8Array | undefined) {
+  constructor(valueBytes: number, name: CheckedText, path: CheckedText | undefined) {
     this.valueBytes = valueBytes;
     this.#name = name;
     this.#path = path;
     this.usesLastWords = path !== undefined;
-    this.sizeBytes = valueBytes + name.byteLength + 1 + (path === undefined ? 0 : path.byteLength + 1);
+    this.sizeBytes = valueBytes + roomFor(name) + 1 + (path === undefined ? 0 : roomFor(path) + 1);
   }
 
   write(block: StagedBlock, record: Int32Array, base: number, _ring: unknown): void {
-    const next = writeString(block, this.valueBytes, this.#name);
+    const next = writeText(block, this.valueBytes, this.#name);
     record[base + 4] = block.offset + this.valueBytes;
     record[base + 5] = block.handle;
     record[base + 6] = this.valueBytes;
@@ -76,7 +84,7 @@ class NamesPayload implements Payload {
       record[base + 3] = block.handle;
     }
     if (this.#path === undefined) return;
-    writeString(block, next, this.#path);
+    writeText(block, next, this.#path);
     record[base + 12] = block.offset + next;
     record[base + 13] = block.handle;
   }
@@ -86,7 +94,7 @@ class NamesPayload implements Payload {
 class ValuePayload extends NamesPayload {
   readonly #value: PlacedBuffer;
 
-  constructor(value: Uint8Array, name: Uint8Array, path: Uint8Array | undefined) {
+  constructor(value: Uint8Array, name: CheckedText, path: CheckedText | undefined) {
     super(value.byteLength, name, path);
     this.#value = new PlacedBuffer(value, 'kernelReads');
   }
@@ -102,7 +110,7 @@ class ValuePayload extends NamesPayload {
 
 function withValue(
   operation: Operation<void>,
-  path: Uint8Array | undefined,
+  path: CheckedText | undefined,
   name: AttributeName,
   value: Bytes,
   options: SetxattrOptions | undefined,
@@ -122,7 +130,7 @@ function copyOfValue({ res, staged }: Outcome): Buffer {
 
 function wanting(
   operation: Operation<Buffer | number>,
-  path: Uint8Array | undefined,
+  path: CheckedText | undefined,
   name: AttributeName,
   options: GetxattrOptions | undefined,
 ): Operation<Buffer | number> {
@@ -138,11 +146,11 @@ function wanting(
 
 function onPath<T>(opcode: number, path: Path, options: OperationOptions | undefined) {
   const operation = new Operation<T>(opcode, options);
-  const bytes = checkPath('path', path);
-  operation.path = Buffer.from(bytes).toString();
+  const text = checkPath('path', path);
+  operation.path = stringOf(text);
   // Where others name a file; the kernel builds nothing of it.
   operation.fd = 0;
-  return { operation, bytes };
+  return { operation, text };
 }
 
 /**
@@ -172,8 +180,8 @@ export function setxattr(
   value: Bytes,
   options?: SetxattrOptions,
 ): Operation<void> {
-  const { operation, bytes } = onPath<void>(Op.setxattr, path, options);
-  return withValue(operation, bytes, name, value, options);
+  const { operation, text } = onPath<void>(Op.setxattr, path, options);
+  return withValue(operation, text, name, value, options);
 }
 
 /**
@@ -235,8 +243,8 @@ export function getxattr(
   name: AttributeName,
   options?: GetxattrOptions,
 ): Operation<Buffer> | Operation<number> {
-  const { operation, bytes } = onPath<Buffer | number>(Op.getxattr, path, options);
-  return wanting(operation, bytes, name, options) as Operation<Buffer>;
+  const { operation, text } = onPath<Buffer | number>(Op.getxattr, path, options);
+  return wanting(operation, text, name, options) as Operation<Buffer>;
 }
 
 /**
