@@ -254,13 +254,19 @@ test.serial('where no slot is free descriptors serve, and the slots of others st
   });
 });
 
-test('with few descriptors to be had, files wait for each other', async (t) => {
-  const { paths } = smallFiles(t, 500);
-  const source = `
-    import { openSync } from 'node:fs';
+/** Runs a module where only so many descriptors are left, with `paths` and `some` (a count of files that were read). */
+function withDescriptors(
+  left: number,
+  paths: readonly string[],
+  source: string,
+): ReturnType<typeof runModule> {
+  const text = `
+    import { closeSync, openSync } from 'node:fs';
     import { Ring, readFiles } from 'uring';
     const ring = new Ring();
     const paths = JSON.parse(process.env.PATHS);
+    const codes = (results) => results.map((one) => (one.status === 'fulfilled' ? 'read' : one.reason.code));
+    const count = (results, code) => codes(results).filter((one) => one === code).length;
     await readFiles(ring, paths.slice(0, 1));
     const taken = [];
     try {
@@ -268,16 +274,57 @@ test('with few descriptors to be had, files wait for each other', async (t) => {
     } catch (error) {
       console.log(error.code);
     }
-    const { closeSync } = await import('node:fs');
-    const none = await readFiles(ring, paths.slice(0, 300));
-    for (const fd of taken.splice(0, 3)) closeSync(fd);
-    const some = await readFiles(ring, paths);
-    console.log(none.filter(({ reason }) => reason?.code === 'EMFILE').length);
-    console.log(some.filter(({ status }) => status === 'fulfilled').length);
+    for (const fd of taken.splice(0, ${left})) closeSync(fd);
+    ${source}
     await ring.close();
   `;
-  const ended = await runModule(source, { env: { PATHS: JSON.stringify(paths) } });
+  return runModule(text, { env: { PATHS: JSON.stringify(paths) } });
+}
+
+test('with no descriptor to be had, files fail, and with few they wait for each other', async (t) => {
+  const { paths } = smallFiles(t, 500);
+  const ended = await withDescriptors(
+    0,
+    paths,
+    `
+    console.log(count(await readFiles(ring, paths.slice(0, 300)), 'EMFILE'));
+    for (const fd of taken.splice(0, 3)) closeSync(fd);
+    console.log(count(await readFiles(ring, paths), 'read'));
+  `,
+  );
   t.like(ended, { ...WELL, stdout: 'EMFILE\n300\n500\n' });
+});
+
+test('with one descriptor to be had, readings that run at the same time wait for each other', async (t) => {
+  const { paths } = smallFiles(t, 200);
+  const ended = await withDescriptors(
+    1,
+    paths,
+    `
+    const readings = [readFiles(ring, paths), readFiles(ring, paths.slice(0, 1)), readFiles(ring, paths, { concurrency: 2 })];
+    for (const results of await Promise.all(readings)) console.log(count(results, 'read'));
+  `,
+  );
+  t.like(ended, { ...WELL, stdout: 'EMFILE\n200\n1\n200\n' });
+});
+
+test('nobody waits for ever for a descriptor that another one turned out not to need', async (t) => {
+  const { paths } = smallFiles(t, 2);
+  const [first, last] = paths as [string, string];
+  const ended = await withDescriptors(
+    1,
+    [first, `${first}.missing`, `${first}.gone`, last],
+    `
+    console.log(codes(await readFiles(ring, paths)).join(' '));
+    const controller = new AbortController();
+    const aborted = readFiles(ring, paths, { signal: controller.signal });
+    const others = readFiles(ring, paths);
+    controller.abort();
+    console.log((await aborted.catch(({ code }) => code)), codes(await others).join(' '));
+  `,
+  );
+  const each = 'read ENOENT ENOENT read';
+  t.like(ended, { ...WELL, stdout: `EMFILE\n${each}\nABORT_ERR ${each}\n` });
 });
 
 test.serial('a ring that is closed in the middle ends the reading, and leaves nothing open', async (t) => {

@@ -4,6 +4,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Lane } from '../runtime/lane.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
 import type { Limits, Stopped } from '../runtime/together.ts';
+import { type Again, park, unpark } from './open-files.ts';
 
 /** @internal A lane that takes items from a crew. */
 export interface Worker extends Pick<Lane, 'stop'> {
@@ -26,8 +27,8 @@ export class Crew<T> {
   readonly #limits: Limits;
   readonly #workers: Worker[] = [];
   readonly #idle: Worker[] = [];
-  /** Those that found no descriptor free, until one of the others gives one back. */
-  readonly #parked: (() => void)[] = [];
+  /** Those that found no descriptor free, until somebody gives one back. */
+  readonly #parked = new Set<Again>();
   readonly #over: Promise<void>;
   #end: () => void = () => {};
   #onResult: () => void = () => {};
@@ -37,8 +38,6 @@ export class Crew<T> {
   #settled = 0;
   readonly #atEnd: (() => void)[] = [];
   readonly #thrown: unknown[] = [];
-  /** Files that the lanes have open. */
-  #open = 0;
   #stopped: Stopped | 'left';
   #forgetTimer: (() => void) | undefined;
   readonly #onAbort = (): void => this.stop('aborted');
@@ -103,23 +102,14 @@ export class Crew<T> {
     }
   }
 
-  /** A lane has a file open, or no longer. */
-  opened(): void {
-    this.#open += 1;
-  }
-
-  closed(): void {
-    this.#open -= 1;
-    this.#parked.shift()?.();
-  }
-
-  /** Calls back when there may be a descriptor again; answers false if that would be never. */
-  park(again: () => void): boolean {
-    if (this.#open === 0 || this.isStopped) {
-      this.#parked.shift()?.();
-      return false;
-    }
-    this.#parked.push(again);
+  /** Calls back when there may be a descriptor again, or all is to end; answers false if that would be never. */
+  park(again: Again, hasTicket: boolean): boolean {
+    const wake: Again = (withTicket) => {
+      this.#parked.delete(wake);
+      again(withTicket);
+    };
+    if (!park(wake, hasTicket)) return false;
+    this.#parked.add(wake);
     return true;
   }
 
@@ -127,7 +117,7 @@ export class Crew<T> {
     if (this.#stopped !== undefined) return;
     this.#stopped = why;
     for (const worker of this.#workers) worker.stop();
-    for (const again of this.#parked.splice(0)) again();
+    for (const wake of [...this.#parked]) unpark(wake);
     this.#finishIfIdle();
   }
 

@@ -14,6 +14,7 @@ import type { Runner } from '../runtime/runner.ts';
 import { type Stats, StatxMask } from '../stats.ts';
 import type { Crew, Worker } from './crew.ts';
 import { Growing } from './growing.ts';
+import { closed, opened } from './open-files.ts';
 
 /** @internal Enough to see whether there is more: mostly there is not. */
 export const MORE_BYTES = 64;
@@ -85,6 +86,8 @@ export class ReadLane<T> extends Lane implements Worker {
   #restError: UringError | undefined;
   #growing: Growing | undefined;
   #opensSlot = false;
+  /** It counts as having a file open, because it is to try again. */
+  #hasTicket = false;
   /** What a large file says its size is, once it was asked. */
   #sizeBytes = 0;
   #hasAsked = false;
@@ -148,6 +151,10 @@ export class ReadLane<T> extends Lane implements Worker {
 
   /** Begins the next file, and gives back the one before. */
   #goOn(): void {
+    if (this.#hasTicket) {
+      this.#hasTicket = false;
+      closed();
+    }
     if (this.#file !== undefined && this.runner.linksMax < 2) {
       this.#closeAlone();
       return;
@@ -195,7 +202,7 @@ export class ReadLane<T> extends Lane implements Worker {
     // An error of the kernel's closes all the same.
     if (error !== null && hasNotRun(error)) this.#giveUp(this.#closing);
     this.#closing = undefined;
-    this.#crew.closed();
+    closed();
   }
 
   /** Closes without the ring. */
@@ -211,7 +218,7 @@ export class ReadLane<T> extends Lane implements Worker {
     } catch {
       this.#giveUp(this.#file);
       this.#file = undefined;
-      this.#crew.closed();
+      closed();
       this.#crew.rest(this);
     }
   }
@@ -222,7 +229,8 @@ export class ReadLane<T> extends Lane implements Worker {
       this.#notOpened(error);
       return;
     }
-    this.#crew.opened();
+    if (!this.#hasTicket) opened();
+    this.#hasTicket = false;
     if (this.#crew.isStopped) {
       this.#goOn();
       return;
@@ -236,17 +244,29 @@ export class ReadLane<T> extends Lane implements Worker {
 
   #notOpened(error: UringError): void {
     const isFull = error.code === 'EMFILE' || error.code === 'ENFILE';
-    const again = (): void => {
-      try {
-        if (this.#crew.isStopped) this.#goOn();
-        else this.#openBy(this.#descriptor);
-      } catch (failed) {
-        this.#fail(failed);
-      }
-    };
     // No slot is free, or the table is gone: a descriptor will do.
-    if (this.#opensSlot && (isFull || error.code === 'ENXIO')) again();
-    else if (!isFull || !this.#crew.park(again)) this.#fail(error);
+    if (this.#opensSlot && (isFull || error.code === 'ENXIO')) this.#openAgain();
+    else if (!isFull || this.#crew.isStopped || !this.#park()) this.#fail(error);
+  }
+
+  #openAgain(): void {
+    try {
+      if (!this.#crew.isStopped) this.#openBy(this.#descriptor);
+      else this.#goOn();
+    } catch (failed) {
+      this.#fail(failed);
+    }
+  }
+
+  /** Waits until a file is closed; answers false if that would be for ever. */
+  #park(): boolean {
+    const hadTicket = this.#hasTicket;
+    this.#hasTicket = false;
+    const again = (hasTicket: boolean): void => {
+      this.#hasTicket = hasTicket;
+      this.#openAgain();
+    };
+    return this.#crew.park(again, hadTicket);
   }
 
   // What was read, and whether that is all.
