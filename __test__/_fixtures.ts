@@ -13,7 +13,7 @@ type T = ExecutionContext<unknown>;
 export type AnySingle = Operation<any>;
 
 /** Longest that anything here may take: a limit against hanging, never something a test measures. */
-export const PATIENCE_MS = 20_000;
+export const PATIENCE_MS = 60_000;
 
 /** The forms in which an operation can be run. */
 export const FORMS = ['promise', 'callback', 'manual'] as const;

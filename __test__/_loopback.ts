@@ -110,7 +110,7 @@ export async function unixPair(
   return [client, closing(t, server)];
 }
 
-const LONGEST_WAIT_MS = 20_000;
+const LONGEST_WAIT_MS = 60_000;
 
 /** Waits until something is so that no event tells of. */
 export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {

@@ -40,7 +40,7 @@ export function runProgram(
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<Ended> {
-  const { timeoutMs = 30_000, nodeArguments = [], cwd = ROOT, env = {} } = options;
+  const { timeoutMs = 90_000, nodeArguments = [], cwd = ROOT, env = {} } = options;
   return new Promise((resolve, reject) => {
     const child = spawn(program, [...nodeArguments, ...args], {
       cwd,

@@ -11,7 +11,7 @@ import { soon } from './_until.ts';
 
 type T = ExecutionContext<unknown>;
 
-const CLIENT_TIMEOUT_MS = 60_000;
+const CLIENT_TIMEOUT_MS = 120_000;
 
 /** Whether a program is installed. */
 export function has(program: string): boolean {

@@ -200,7 +200,7 @@ test('what waits for room is stopped there, by its signal and in its time', asyn
 });
 
 test('thousands that wait for room are aborted by one signal', async (t) => {
-  t.timeout(60_000);
+  t.timeout(180_000);
   await withRing({ entries: 4, cqEntries: 4 }, async (ring) => {
     const hours = await filled(ring);
     const controller = new AbortController();
@@ -271,7 +271,7 @@ test('a deadline that cannot be set is an error of its own, and no timeout', asy
 });
 
 test('aborting what is in flight is quick, however many wait', async (t) => {
-  t.timeout(60_000);
+  t.timeout(180_000);
   await withRing({ entries: 64, cqEntries: 1024 }, async (ring) => {
     const controller = new AbortController();
     const { signal } = controller;

@@ -225,7 +225,7 @@ test('cancel of anything stops reads and timers alike, and says how many', async
 });
 
 test('a cancel goes ahead of operations that wait for room', async (t) => {
-  t.timeout(20_000);
+  t.timeout(120_000);
   const pipe = fifo(t);
   await withRing({ entries: 1, cqEntries: 4 }, async (ring) => {
     const reads = Array.from({ length: 4 }, () => read(pipe, ring.alloc(1)));
@@ -241,7 +241,7 @@ test('a cancel goes ahead of operations that wait for room', async (t) => {
 });
 
 test('an operation that still waits for room can be cancelled', async (t) => {
-  t.timeout(20_000);
+  t.timeout(120_000);
   const pipe = fifo(t);
   await withRing({ entries: 1, cqEntries: 4 }, async (ring) => {
     const blockers = Array.from({ length: 4 }, () => outcome(ring, read(pipe, ring.alloc(1))));
@@ -303,7 +303,7 @@ test('a timer with a count ends when that many operations have completed', async
 });
 
 test('a multishot timer expires as often as it is told, and then is over', async (t) => {
-  t.timeout(20_000);
+  t.timeout(120_000);
   await withRing({}, async (ring) => {
     let ticks = 0;
     for await (const tick of ring.multishot(timeoutMultishot(1, { repeat: 5 }))) {
@@ -331,7 +331,7 @@ test('a multishot timer says with every expiration but the last that more follow
 });
 
 test('leaving an endless multishot timer stops it', async (t) => {
-  t.timeout(20_000);
+  t.timeout(120_000);
   await withRing({}, async (ring) => {
     let ticks = 0;
     for await (const _ of ring.multishot(timeoutMultishot(1))) {

@@ -13,7 +13,7 @@ const MANY = 10_000;
 const PENDING_MAX = 65_536;
 
 test('10,000 promises on one entry and four completions: each gets its own result', async (t) => {
-  t.timeout(60_000);
+  t.timeout(180_000);
   await withRing(TINY, async (ring) => {
     const results = await Promise.all(
       Array.from({ length: MANY }, (_, at) => ring.exec(nop({ result: at }))),
@@ -26,7 +26,7 @@ test('10,000 promises on one entry and four completions: each gets its own resul
 });
 
 test('10,000 callbacks on one entry and four completions: each is called once, in order', async (t) => {
-  t.timeout(60_000);
+  t.timeout(180_000);
   await withRing(TINY, async (ring) => {
     const seen: unknown[] = [];
     await new Promise<void>((resolve) => {
@@ -75,7 +75,7 @@ test('10,000 operations by hand on one entry and four completions: none is lost'
 });
 
 test('operations that wait in the kernel come back one by one through four completions', async (t) => {
-  t.timeout(60_000);
+  t.timeout(180_000);
   const pipe = fifo(t);
   await withRing(TINY, async (ring) => {
     const bytes = Array.from({ length: 500 }, () => Buffer.alloc(1));
@@ -152,7 +152,7 @@ test('twelve completions for four places overflow, and all come back', async (t)
 
 for (const form of FORMS.filter((form) => form !== 'manual')) {
   test(`one operation more than may wait is ERR_URING_QUEUE_FULL, and the ring goes on (${form})`, async (t) => {
-    t.timeout(60_000);
+    t.timeout(180_000);
     await withRing(TINY, async (ring) => {
       let settled = 0;
       const start = (): Promise<unknown> =>
@@ -187,7 +187,7 @@ for (const form of FORMS.filter((form) => form !== 'manual')) {
 }
 
 test('what still waits when the ring is closed is cancelled', async (t) => {
-  t.timeout(60_000);
+  t.timeout(180_000);
   const ring = new Ring(TINY);
   const outcomes = Array.from({ length: 1000 }, () =>
     ring.exec(timeout(3_600_000)).then(

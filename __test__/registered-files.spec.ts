@@ -261,7 +261,7 @@ test('a table larger than RLIMIT_NOFILE fails with EMFILE, whose message names t
 
 // Node opens all modules of the package at once, so the limit leaves room for them.
 test('RLIMIT_NOFILE does not limit direct descriptors, only their table', async (t) => {
-  t.timeout(30_000);
+  t.timeout(120_000);
   const code = `
     import { Ring, openat } from 'uring';
     const ring = new Ring();

@@ -245,7 +245,7 @@ const ended: RingOptions[] = [
 for (const options of ended) {
   // The descriptors that are left are counted at the end of the file.
   test.serial(`${JSON.stringify(options)}: the ring of a worker that is terminated is gone`, async (t) => {
-    t.timeout(30_000);
+    t.timeout(120_000);
     for (let round = 0; round < 3; round += 1) {
       const worker = new Worker(fixture('setup-worker.mjs'), { workerData: options, execArgv: [] });
       await once(worker, 'message');
@@ -255,7 +255,7 @@ for (const options of ended) {
 }
 
 test('resize: sizes change while operations are in flight and completions are unread', async (t) => {
-  t.timeout(30_000);
+  t.timeout(120_000);
   await withRing({ entries: 4, cqEntries: 4 }, async (ring) => {
     const seen: number[] = [];
     const timers = [20, 40, 60].map((ms) => ring.exec(timeout(ms)));
@@ -349,7 +349,7 @@ for (const options of waiting) {
   test.serial(
     `${JSON.stringify(options)}: waits end at their time, their deadline, or after their minimum`,
     async (t) => {
-      t.timeout(30_000);
+      t.timeout(120_000);
       await withRing(options, async (ring) => {
         t.false(ring.setupFlags.includes('R_DISABLED'));
         const pending = read(fifo(t), Buffer.alloc(1));

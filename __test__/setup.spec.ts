@@ -32,7 +32,7 @@ async function pollersAsleep(): Promise<void> {
 }
 
 test.serial('SQPOLL: operations come back in all forms, thread awake or asleep', async (t) => {
-  t.timeout(30_000);
+  t.timeout(120_000);
   const { fd } = file(t, pattern(1000));
   await withRing({ sqpoll: { idleMs: 10 } }, async (ring) => {
     for (let round = 0; round < 3; round += 1) {
@@ -48,7 +48,7 @@ test.serial('SQPOLL: operations come back in all forms, thread awake or asleep',
 });
 
 test.serial('SQPOLL: a sleeping thread is woken by submit alone, without a wait', async (t) => {
-  t.timeout(30_000);
+  t.timeout(120_000);
   await withRing({ sqpoll: { idleMs: 5 } }, async (ring) => {
     for (let round = 0; round < 20; round += 1) {
       await pollersAsleep();
@@ -61,7 +61,7 @@ test.serial('SQPOLL: a sleeping thread is woken by submit alone, without a wait'
 });
 
 test.serial('SQPOLL: a small queue under many operations loses nothing', async (t) => {
-  t.timeout(30_000);
+  t.timeout(120_000);
   await withRing({ entries: 1, cqEntries: 4, sqpoll: { idleMs: 5 } }, async (ring) => {
     const results = await Promise.all(
       Array.from({ length: 2000 }, (_, at) => ring.exec(nop({ result: at }))),
@@ -81,7 +81,7 @@ test.serial('SQPOLL: the thread may be bound to a CPU that exists', async (t) =>
 test.serial(
   'SQPOLL: an enter is counted when the thread has to be woken, and none while it is awake',
   async (t) => {
-    t.timeout(30_000);
+    t.timeout(120_000);
     // Observed on 2026-11-21: strace saw no system call for five submits to a thread that was awake, and
     // stats().enters had gone up by five.
     await withRing({ sqpoll: { idleMs: 10_000 } }, async (ring) => {
@@ -198,7 +198,7 @@ test('statistics count the memory of ring.alloc, and whether the kernel knows it
 });
 
 test('a ring with nothing to do is not entered again and again, and closes', async (t) => {
-  t.timeout(30_000);
+  t.timeout(120_000);
   // Observed on Linux 6.18: after a chain of three was waited for, IORING_SQ_TASKRUN stayed set with no work behind
   // it. The loop entered the kernel 700,000 times during one timer of 500 ms, and a ring without operations in
   // flight never closed.

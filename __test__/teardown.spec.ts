@@ -22,7 +22,7 @@ import { numbered } from './_sockets.ts';
 /** As many bytes as the reads of the fixtures cover. */
 const FILE_BYTES = 64 << 18;
 const ROUNDS = 200;
-const LOOP_TIMEOUT_MS = 100_000;
+const LOOP_TIMEOUT_MS = 300_000;
 
 /** Below the project, because /tmp may be a file system without O_DIRECT. */
 const DIR = join(ROOT, 'build', `teardown-${process.pid}`);
