@@ -449,6 +449,13 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
   socketType(): number {
     return SOCK_STREAM;
   }
+  /** Handlers know where they are. */
+  position(): number {
+    return -1;
+  }
+  setPosition(): number {
+    return -1;
+  }
 }
 
 /** The kernel looks for a buffer first: without one nothing is received, whether there is something or not. */

@@ -148,6 +148,9 @@ export interface NativeRing extends NativeRegistrar, NativeSubmission, NativeSha
   registerRingFd(): number;
   unregisterRingFd(): number;
   socketType(fd: number): number;
+  /** A file's own position, or a negative errno where it has none that means anything. */
+  position(fd: number, writes: boolean): number;
+  setPosition(fd: number, position: number): number;
 }
 
 /** The calls of `crates/binding/src/split.rs` for the half of a ring that submits. */
