@@ -15,21 +15,21 @@ const succeeds = (script: string): boolean =>
 
 const MOUNTS = 'unshare -m mount -t tmpfs -o size=1m tmpfs /mnt';
 const LOOPS = 'test "$(id -u)" = 0 && test -w /dev/loop-control && losetup -f';
-const HERE = 'scripts/install-clients.sh';
+const SEE = 'see scripts/install-clients.sh';
 
 /** Declares a test with small file systems in memory. */
-export const withMounts: ReturnType<typeof skipUnless> = skipUnless(succeeds(MOUNTS), `root: ${HERE}`);
+export const withMounts: ReturnType<typeof skipUnless> = skipUnless(succeeds(MOUNTS), `root, ${SEE}`);
 
 /** Declares a test with disks that are files. */
 export const withLoops: ReturnType<typeof skipUnless> = skipUnless(
   succeeds(`${MOUNTS} && ${LOOPS}`),
-  `root and loop devices: ${HERE}`,
+  `root and loop devices, ${SEE}`,
 );
 
 /** Declares a test with quotas, for which btrfs has all that it takes in itself. */
 export const withQuotas: ReturnType<typeof skipUnless> = skipUnless(
   succeeds(`${MOUNTS} && ${LOOPS} && grep -q btrfs /proc/filesystems && command -v mkfs.btrfs btrfs`),
-  `root, loop devices and btrfs: ${HERE}`,
+  `root, loop devices and btrfs, ${SEE}`,
 );
 
 /** How a disk is made, and what has to be taken away again that does not go with the namespace. */
