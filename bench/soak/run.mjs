@@ -25,6 +25,8 @@ const USAGE = `npm run soak -- [options]
   --json FILE   write the figures to FILE
 `;
 const CHECKPOINTS = 24;
+/** Two for each third. */
+const CHECKPOINTS_MIN = 6;
 const CHECKPOINT_MS_MAX = 10_000;
 const MIB = 1 << 20;
 const TABLE_OPTIONS = { style: { head: [], border: [], compact: true } };
@@ -79,7 +81,7 @@ async function soak(
   const end = Date.now() + seconds * 1000;
   const everyMs = Math.min(CHECKPOINT_MS_MAX, (seconds * 1000) / CHECKPOINTS);
   try {
-    while (Date.now() < end && !gate.isOver) {
+    while ((Date.now() < end || samples.length < CHECKPOINTS_MIN) && !gate.isOver) {
       await sleep(everyMs);
       await gate.close();
       for (const { settle } of works) await settle?.();
