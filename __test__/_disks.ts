@@ -18,16 +18,16 @@ const LOOPS = 'test "$(id -u)" = 0 && test -w /dev/loop-control && losetup -f';
 const SEE = 'see scripts/install-clients.sh';
 
 /** Declares a test with small file systems in memory. */
-export const withMounts: ReturnType<typeof skipUnless> = skipUnless(succeeds(MOUNTS), `root, ${SEE}`);
+export const whenRoot: ReturnType<typeof skipUnless> = skipUnless(succeeds(MOUNTS), `root, ${SEE}`);
 
 /** Declares a test with disks that are files. */
-export const withLoops: ReturnType<typeof skipUnless> = skipUnless(
+export const whenLoops: ReturnType<typeof skipUnless> = skipUnless(
   succeeds(`${MOUNTS} && ${LOOPS}`),
   `root and loop devices, ${SEE}`,
 );
 
 /** Declares a test with quotas, for which btrfs has all that it takes in itself. */
-export const withQuotas: ReturnType<typeof skipUnless> = skipUnless(
+export const whenQuotas: ReturnType<typeof skipUnless> = skipUnless(
   succeeds(`${MOUNTS} && ${LOOPS} && grep -q btrfs /proc/filesystems && command -v mkfs.btrfs btrfs`),
   `root, loop devices and btrfs, ${SEE}`,
 );

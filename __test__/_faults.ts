@@ -18,12 +18,13 @@ function canTrace(): boolean {
   return / attached$/m.test(stderr ?? '');
 }
 
+/** System calls can be made to fail here. */
+export const canFail: boolean = canTrace();
+/** What is missing where they cannot. */
+export const STRACE = 'strace that may attach: scripts/install-clients.sh';
+
 /** Declares a test whose system calls fail; one at a time, because programs under strace are slow. */
-export const withFaults: ReturnType<typeof skipUnless> = skipUnless(
-  canTrace(),
-  'strace that may attach: scripts/install-clients.sh',
-  test.serial,
-);
+export const whenTraced: ReturnType<typeof skipUnless> = skipUnless(canFail, STRACE, test.serial);
 
 async function attach(pid: number, injections: readonly string[]): Promise<ChildProcess> {
   const calls = injections.map((injection) => injection.split(':', 1)[0]).join(',');

@@ -1,7 +1,7 @@
 // Disks that are full, limited, or fail: a typed error for what was not done, everything acknowledged is there, and the ring
 // goes on. (Device-mapper's error and flakey targets: the kernel matrix, where a kernel has them.)
 import test, { type ExecutionContext } from 'ava';
-import { type Disk, runOn, withLoops, withMounts, withQuotas } from './_disks.ts';
+import { type Disk, runOn, whenLoops, whenQuotas, whenRoot } from './_disks.ts';
 import { leakCheck, tmpDir } from './_helpers.ts';
 import { runProgram, WELL } from './_process.ts';
 
@@ -41,7 +41,7 @@ const FILLING = `
 
 const FULL: Disk = { make: ['mount -t tmpfs -o size=1m,nr_inodes=8 tmpfs "$DIR"'] };
 
-withMounts(
+whenRoot(
   'a full disk is ENOSPC for what finds no room, and nothing that was acknowledged is lost',
   async (t) => {
     const source = `${FILLING}
@@ -68,7 +68,7 @@ withMounts(
   },
 );
 
-withMounts('on a full disk composites say how far they came, and close what they had opened', async (t) => {
+whenRoot('on a full disk composites say how far they came, and close what they had opened', async (t) => {
   const source = `
     import { openSync, readdirSync, readFileSync, statSync } from 'node:fs';
     import { fallocate, openat, Ring, writeAll, writeFile } from 'uring';
@@ -113,7 +113,7 @@ const QUOTA: Disk = {
   takeAway: 'umount "$DIR/all"',
 };
 
-withQuotas(
+whenQuotas(
   'a quota is EDQUOT for what goes beyond it, and nothing that was acknowledged is lost',
   async (t) => {
     const source = `${FILLING}
@@ -152,7 +152,7 @@ const BREAKING = `
   };
 `;
 
-withLoops(
+whenLoops(
   'a disk that loses its blocks is EIO for who reads them, and the rest is read as before',
   async (t) => {
     const source = `${BREAKING}
@@ -182,7 +182,7 @@ withLoops(
   },
 );
 
-withLoops('a disk that takes no more is an error of the write, or of the fsync that follows', async (t) => {
+whenLoops('a disk that takes no more is an error of the write, or of the fsync that follows', async (t) => {
   const source = `${BREAKING}
     say(await ring.exec(write(direct, page('first'), { offset: 0 })));
     try { for (let at = 0; ; at += 1) writeFileSync(DIR + '/filler-' + at, Buffer.alloc(MIB)); } catch {}

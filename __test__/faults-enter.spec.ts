@@ -1,6 +1,6 @@
 // io_uring_enter(2) that fails: what passes is tried again, what does not breaks the ring, and nobody waits for ever.
 import test, { type ExecutionContext } from 'ava';
-import { runFaulty, withFaults } from './_faults.ts';
+import { runFaulty, whenTraced } from './_faults.ts';
 import { leakCheck, tmpDir } from './_helpers.ts';
 import { WELL } from './_process.ts';
 
@@ -17,7 +17,7 @@ async function says(t: ExecutionContext, source: string, ...lines: readonly stri
 }
 
 for (const errno of PASSING) {
-  withFaults(`a call that fails for a while loses nothing on the event loop (${errno})`, async (t) => {
+  whenTraced(`a call that fails for a while loses nothing on the event loop (${errno})`, async (t) => {
     const path = `${tmpDir(t)}/file`;
     const source = `
       import { readFileSync, openSync } from 'node:fs';
@@ -42,7 +42,7 @@ for (const errno of PASSING) {
 
   // It was lost for EAGAIN and EBUSY: the turn that fetches what came between two looks dropped the error, nothing was left
   // to signal, and the loop slept for ever.
-  withFaults(`a completion that cannot be fetched for a while is not forgotten (${errno})`, async (t) => {
+  whenTraced(`a completion that cannot be fetched for a while is not forgotten (${errno})`, async (t) => {
     const source = `
       import { Ring, timeout } from 'uring';
       const ring = new Ring();
@@ -57,7 +57,7 @@ for (const errno of PASSING) {
     await says(t, source, 'fired');
   });
 
-  withFaults(
+  whenTraced(
     `operations are stopped and rings closed although calls fail for a while (${errno})`,
     async (t) => {
       const source = `
@@ -83,7 +83,7 @@ for (const errno of PASSING) {
   );
 }
 
-withFaults(
+whenTraced(
   'by hand a call that fails for a while says so, and what is queued goes with the next',
   async (t) => {
     const source = `
@@ -105,7 +105,7 @@ withFaults(
   },
 );
 
-withFaults('run waits through calls that fail for a while', async (t) => {
+whenTraced('run waits through calls that fail for a while', async (t) => {
   const source = `
     import { nop, Ring, timeout } from 'uring';
     for (const errno of ['EINTR', 'EAGAIN', 'EBUSY', 'ENOMEM']) {
@@ -122,7 +122,7 @@ withFaults('run waits through calls that fail for a while', async (t) => {
 });
 
 for (const errno of ['EBADF', 'EINVAL', 'ENXIO']) {
-  withFaults(
+  whenTraced(
     `a call that fails for good breaks the ring: all settles, and it closes (${errno})`,
     async (t) => {
       const source = `
@@ -147,7 +147,7 @@ for (const errno of ['EBADF', 'EINVAL', 'ENXIO']) {
   );
 }
 
-withFaults(
+whenTraced(
   'a ring that can never be entered again closes within some seconds, and says what it left',
   async (t) => {
     const source = `
