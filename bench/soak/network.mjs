@@ -28,7 +28,9 @@ export async function echo(ring, clients, roll) {
   const tally = new Tally();
   ring.registrar.registerFiles({ slots: 8, kernelSlots: 64 });
   const buffers = ring.registrar.registerBufferRing({ entries: 64, sizeBytes: 2048 });
-  const listener = await tcpListen(ring, { address: '127.0.0.1', port: 0 });
+  // Connections have it from the socket that they were accepted on.
+  const socketOptions = { TCP_NODELAY: true };
+  const listener = await tcpListen(ring, { address: '127.0.0.1', port: 0 }, { socketOptions });
   const connections = ring.multishot(acceptMultishot(listener.fd, { direct: true }));
   /** @type {Set<Promise<void>>} */
   const served = new Set();
