@@ -70,7 +70,7 @@ whenRoot(
 
 whenRoot('on a full disk composites say how far they came, and close what they had opened', async (t) => {
   const source = `
-    import { openSync, readdirSync, readFileSync, statSync } from 'node:fs';
+    import { openSync, readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
     import { fallocate, openat, Ring, writeAll, writeFile } from 'uring';
     const ring = new Ring();
     const fds = () => readdirSync('/proc/self/fd').length;
@@ -88,6 +88,14 @@ whenRoot('on a full disk composites say how far they came, and close what they h
     const paths = Array.from({ length: 10 }, (_, at) => DIR + '/new-' + at);
     const made = await Promise.all(paths.map((path) => ending(ring.exec(openat(path, { openFlags: 'w' })))));
     say([...new Set(made.filter((fd) => typeof fd === 'string'))], made.filter(Number.isInteger).length > 0);
+    // The file's own position is behind what was written, so that it can go on when there is room again.
+    truncateSync(DIR + '/big', 0);
+    const own = openSync(DIR + '/big', 'r+');
+    const part = await writeAll(ring, own, big).catch((error) => error);
+    truncateSync(DIR + '/small', 0);
+    await writeAll(ring, own, [Buffer.from('and '), Buffer.from('on')]);
+    const all = Buffer.concat([big.subarray(0, part.bytes), Buffer.from('and on')]);
+    say(part.code, part.bytes > 100_000, readFileSync(DIR + '/big').equals(all));
     await ring.close();`;
   await says(
     t,
@@ -98,6 +106,7 @@ whenRoot('on a full disk composites say how far they came, and close what they h
     'TransferError | ENOSPC | true | kept',
     'UringError ENOSPC fallocate',
     '["UringError ENOSPC openat"] | true',
+    'ENOSPC | true | true',
   );
 });
 

@@ -29,7 +29,6 @@ export class OwnPosition {
 
   /** One operation has brought the transfer from `before` to `after` bytes. */
   moved(before: number, after: number): void {
-    if (this.#native.position(this.#fd, false) === this.#start + before)
-      this.#native.setPosition(this.#fd, this.#start + after);
+    this.#native.moveOn(this.#fd, this.#start + before, this.#start + after);
   }
 }

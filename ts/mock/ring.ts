@@ -453,9 +453,7 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
   position(): number {
     return -1;
   }
-  setPosition(): number {
-    return -1;
-  }
+  moveOn(): void {}
 }
 
 /** The kernel looks for a buffer first: without one nothing is received, whether there is something or not. */

@@ -150,7 +150,8 @@ export interface NativeRing extends NativeRegistrar, NativeSubmission, NativeSha
   socketType(fd: number): number;
   /** A file's own position, or a negative errno where it has none that means anything. */
   position(fd: number, writes: boolean): number;
-  setPosition(fd: number, position: number): number;
+  /** Moves it from one place to another, if it is at the first. */
+  moveOn(fd: number, from: number, to: number): void;
 }
 
 /** The calls of `crates/binding/src/split.rs` for the half of a ring that submits. */

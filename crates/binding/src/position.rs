@@ -22,7 +22,7 @@ fn has_position(fd: i32, writes: bool) -> bool {
 
 fn seek(fd: i32, offset: i64, whence: i32) -> f64 {
     // SAFETY: names no memory.
-    let position = unsafe { libc::lseek64(fd, offset, whence) };
+    let position = unsafe { libc::lseek(fd, offset, whence) };
     if position < 0 {
         return f64::from(failed(&io::Error::last_os_error()));
     }
@@ -41,8 +41,11 @@ impl NativeRing {
         seek(fd, 0, libc::SEEK_CUR)
     }
 
+    /// Moves the position to where a transfer has come to, if it stands where that started.
     #[napi]
-    pub fn set_position(&self, fd: i32, position: f64) -> f64 {
-        seek(fd, position as i64, libc::SEEK_SET)
+    pub fn move_on(&self, fd: i32, from: f64, to: f64) {
+        if seek(fd, 0, libc::SEEK_CUR) == from {
+            seek(fd, to as i64, libc::SEEK_SET);
+        }
     }
 }

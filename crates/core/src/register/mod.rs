@@ -53,18 +53,24 @@ impl Registrar {
     /// then, and it is asked again.
     ///
     /// # Safety
-    /// `argument` must be what `opcode` wants, `count` of them, and what it names must outlive the registration.
+    /// As `call_once`.
     pub(crate) unsafe fn call<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {
-        let opcode = opcode | self.modifier;
         loop {
-            // SAFETY: the kernel reads or writes what the caller vouches for, and checks the rest.
-            let result =
-                unsafe { libc::syscall(libc::SYS_io_uring_register, self.fd, opcode, argument, count) };
-            match u32::try_from(result).map_err(|_| io::Error::last_os_error()) {
+            // SAFETY: as the caller says.
+            match unsafe { self.call_once(opcode, argument, count) } {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }
         }
+    }
+
+    /// # Safety
+    /// `argument` must be what `opcode` wants, `count` of them, and what it names must outlive the registration.
+    unsafe fn call_once<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {
+        let opcode = opcode | self.modifier;
+        // SAFETY: the kernel reads or writes what the caller vouches for, and checks the rest.
+        let result = unsafe { libc::syscall(libc::SYS_io_uring_register, self.fd, opcode, argument, count) };
+        u32::try_from(result).map_err(|_| io::Error::last_os_error())
     }
 
     /// # Safety
