@@ -105,6 +105,32 @@ whenTraced(
   },
 );
 
+whenTraced('the halves of a ring for two threads lose nothing to calls that fail for a while', async (t) => {
+  const source = `
+    import { CompletionHalf, nop, SubmissionHalf, timeout } from 'uring';
+    for (const errno of ['EINTR', 'EAGAIN', 'EBUSY', 'ENOMEM']) {
+      const submission = SubmissionHalf.open();
+      const completion = new CompletionHalf(submission.token);
+      const next = () => { const { userData, res } = completion.next({ timeoutMs: 20_000 }); return [userData, res]; };
+      submission.prep(nop({ result: 3 }), 7);
+      fault('io_uring_enter:error=' + errno + ':when=1..20');
+      const told = outcome(() => submission.submit());
+      mend();
+      submission.submit();
+      say(told, next());
+      submission.prep(timeout(50), 8);
+      submission.submit();
+      fault('io_uring_enter:error=' + errno + ':when=1..20');
+      say(next()[0]);
+      mend();
+      completion.close();
+      submission.close();
+    }`;
+  // By hand a call that is interrupted is repeated, and the others say so.
+  const told = (errno: string): string[] => [`UringError ${errno} io_uring_enter | [7,3]`, '8'];
+  await says(t, source, '1 | [7,3]', '8', ...['EAGAIN', 'EBUSY', 'ENOMEM'].flatMap(told));
+});
+
 whenTraced('run waits through calls that fail for a while', async (t) => {
   const source = `
     import { nop, Ring, timeout } from 'uring';
