@@ -46,26 +46,26 @@ async function detach(tracer: ChildProcess | undefined): Promise<void> {
   await gone;
 }
 
+/** Waits for a byte, and becomes the program: it is traced from its first system call on. */
+const WAITING = 'read -r _ && exec "$@"';
+
 /**
  * Runs a short ES module, which has `fault`, `mend`, `say`, `ending` and `outcome` of fixtures/_faults.mjs, and answers
- * what it has said. libuv has no rings of its own there, so that calls that fail are ours.
+ * what it has said. libuv gets no ring of its own there, so that all calls that fail are ours: it aborts when its own do.
  */
 export async function runFaulty(source: string): Promise<Ended> {
   const prelude = `import { ending, fault, mend, outcome, say } from ${JSON.stringify(fixture('_faults.mjs'))};`;
-  const child = spawn(
-    process.execPath,
-    ['--expose-gc', '--input-type=module', '--eval', `${prelude}\n${source}`],
-    {
-      cwd: ROOT,
-      env: { ...process.env, UV_USE_IO_URING: '0' },
-      stdio: ['pipe', 'pipe', 'pipe'],
-    },
-  );
+  const args = ['--expose-gc', '--input-type=module', '--eval', `${prelude}\nmend();\n${source}`];
+  const child = spawn('sh', ['-c', WAITING, 'sh', process.execPath, ...args], {
+    cwd: ROOT,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   const said: string[] = [];
   let stderr = '';
   let timedOut = false;
-  let tracer: ChildProcess | undefined;
+  let tracer: ChildProcess | undefined = await attach(child.pid as number, ['io_uring_setup:error=ENOSYS']);
+  child.stdin.write('\n');
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
   });
