@@ -8,11 +8,16 @@ import { type Ended, fixture, ROOT } from './_process.ts';
 
 const TIMEOUT_MS = 60_000;
 
+/** Ends when it is traced, or after some seconds. */
+const UNTIL_TRACED =
+  'for _ in $(seq 100); do grep -q "TracerPid:.*[1-9]" /proc/$$/status && exit; sleep 0.05; done';
+
 /** Whether strace is here, and may look into other processes of this user (ptrace(2), Yama, capabilities). */
 function canTrace(): boolean {
-  const other = spawn(process.execPath, ['--eval', 'setTimeout(() => {}, 10_000)'], { stdio: 'ignore' });
-  const { stderr } = spawnSync('timeout', ['1', 'strace', '-e', 'trace=none', '-p', String(other.pid)], {
+  const other = spawn('sh', ['-c', UNTIL_TRACED], { stdio: 'ignore' });
+  const { stderr } = spawnSync('strace', ['-e', 'trace=none', '-p', String(other.pid)], {
     encoding: 'utf8',
+    timeout: 10_000,
   });
   other.kill('SIGKILL');
   return / attached$/m.test(stderr ?? '');
