@@ -33,7 +33,7 @@ export function codeSpans(cell: string): string[] {
 
 /** A test, or what declares one: `test(`, `test.serial(`, `skipUnless(...)(`, and what specs call theirs. */
 const TITLE =
-  /(?:\b\w*[tT]est(?:\.serial)?|\bdeclare|\bcheck|\bwhen\w*|\))\(\s*(?:'((?:[^'\\\n]|\\.)*)'|"((?:[^"\\\n]|\\.)*)"|`([^`]*)`),\s*(?:async\s*)?(?:\(t\b|\[)/g;
+  /(?:\b\w*[tT]est(?:\.serial)?|\bdeclare|\bcheck|\bwhen\w*|\bas[A-Z]\w*|\))\(\s*(?:'((?:[^'\\\n]|\\.)*)'|"((?:[^"\\\n]|\\.)*)"|`([^`]*)`),\s*(?:async\s*)?(?:\(t\b|\[)/g;
 
 /**
  * Titles of the tests in a source, as they are written there, with the text of each up to the next, and the constants

@@ -1,5 +1,7 @@
 // Moving exactly as many bytes as there are.
-import { closeSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import {
   AbortError,
@@ -18,7 +20,7 @@ import {
   writeAll,
 } from 'uring';
 import { file, open, pattern } from './_fixtures.ts';
-import { leakCheck, withRing } from './_helpers.ts';
+import { leakCheck, skipUnless, withRing } from './_helpers.ts';
 import { tcpPair } from './_loopback.ts';
 import { settle, soon } from './_until.ts';
 
@@ -34,6 +36,46 @@ const { Remaining }: Limits = await import(
 );
 
 leakCheck(test);
+
+/** Whether files beside the tests' own can be opened so (tmpfs has learnt it with 6.6). */
+function hasDirect(): boolean {
+  const path = join(tmpdir(), `uring-direct-${process.pid}`);
+  try {
+    closeSync(openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_DIRECT));
+    return true;
+  } catch {
+    return false;
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+
+// The kernel leaves the position of such a file where it is: each piece was written over the one before.
+skipUnless(hasDirect(), 'a file system with O_DIRECT')(
+  'at the own position of an O_DIRECT file each piece goes on where the last has ended',
+  async (t) => {
+    const { path } = file(t);
+    const fd = open(t, path, constants.O_RDWR | constants.O_DIRECT);
+    await withRing({}, async (ring) => {
+      // More pieces than one operation takes.
+      const parts = Array.from({ length: 3 }, (_, at) => {
+        const part = ring.alloc(3 << 20);
+        part.set(pattern(part.length, at + 1));
+        return part;
+      });
+      await writeAll(ring, fd, parts.slice(0, 2));
+      await writeAll(ring, fd, parts.slice(2));
+      t.true(readFileSync(path).equals(Buffer.concat(parts)));
+      const again = open(t, path, constants.O_RDONLY | constants.O_DIRECT);
+      for (const part of parts) {
+        const memory = ring.alloc(3 << 20);
+        t.is(await readFully(ring, again, memory), memory.length);
+        t.true(memory.equals(part));
+      }
+      t.is(await readFully(ring, again, ring.alloc(4096)), 0);
+    });
+  },
+);
 
 /** A pipe whose reads and writes wait. */
 async function pipeOf(t: T, ring: Ring): Promise<{ reader: number; writer: number; closeWriter(): void }> {

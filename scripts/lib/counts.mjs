@@ -48,8 +48,8 @@ export class Counts {
 }
 
 /**
- * In the titles of tests that a fresh machine skips: clients that nobody here wrote are not installed, and nobody has said
- * that the tests may switch io_uring off for the whole machine.
+ * In the titles of tests that a fresh machine skips: clients and tools that nobody here wrote are not installed, there is no
+ * root to make disks, and nobody has said that the tests may switch io_uring off for the whole machine.
  */
 const EXPLAINED = /\(needs .*(?:scripts\/install-clients\.sh|URING_TEST_SYSCTL=1)\)/;
 

@@ -12,6 +12,7 @@ import { send } from '../ops/send.ts';
 import type { Ring } from '../ring.ts';
 import { checkInteger, checkOffset } from '../validate.ts';
 import { checkRing } from './check.ts';
+import { OwnPosition } from './own-position.ts';
 import { Remaining } from './remaining.ts';
 
 /** What is copied on the way goes in pieces, so that the copies stay small. */
@@ -21,7 +22,7 @@ const VECTORS_MAX = 1024;
 
 /** Where in a file, and for how long. */
 export interface FullLengthOptions extends ExecOptions {
-  /** Where in the file, from 0 to 2^53 - 1; left out, its own position, which moves. */
+  /** Where in the file, from 0 to 2^53 - 1 (give it for registered files); left out, its own position, which moves. */
   offset?: number | bigint;
   /** `RwFlags` of each read or write. */
   rwFlags?: number;
@@ -70,16 +71,20 @@ export interface Transfer {
   readonly piece: (done: number, flags: number) => Operation<number>;
   /** EAGAIN comes from a file, where it means that a worker thread is needed. */
   readonly isFile: boolean;
+  /** Of the file, where that is where it goes on. */
+  readonly position?: OwnPosition | undefined;
 }
 
 /** @internal Runs one piece after the other; answers how many bytes were moved before the end. */
-export async function moveAll(left: Remaining, { sizeBytes, piece, isFile }: Transfer): Promise<number> {
+export async function moveAll(left: Remaining, transfer: Transfer): Promise<number> {
+  const { sizeBytes, piece, isFile, position } = transfer;
   let done = 0;
   let flags = 0;
   while (done < sizeBytes) {
     try {
       const bytes = await left.exec(piece(done, flags));
       if (bytes === 0) break;
+      position?.moved(done, done + bytes);
       done += bytes;
       flags = 0;
     } catch (error) {
@@ -114,6 +119,7 @@ function pieceOf(ring: Ring, bytes: Uint8Array, done: number): Uint8Array {
 interface Place {
   /** Where a piece starts. */
   readonly at: (done: number) => number;
+  readonly isOwn: boolean;
   readonly rwFlags: number;
 }
 
@@ -124,6 +130,7 @@ function checkPlace({ offset, rwFlags }: FullLengthOptions): Place {
     throw outOfRange('options.offset', '>= 0 and <= 2 ** 53 - 1', offset);
   return {
     at: (done) => (start < 0 ? start : start + done),
+    isOwn: start < 0,
     rwFlags: checkInteger('options.rwFlags', rwFlags ?? 0, 0, 0xffff_ffff),
   };
 }
@@ -154,11 +161,12 @@ export async function readFully(
 ): Promise<number> {
   const left = new Remaining(checkRing(ring), 'readFully', options);
   const bytes = toBytes('buffer', buffer);
-  const { at, rwFlags } = checkPlace(options);
+  const { at, isOwn, rwFlags } = checkPlace(options);
   return moveAll(left, {
     sizeBytes: bytes.length,
     piece: (done, flags) => read(fd, pieceOf(ring, bytes, done), { offset: at(done), rwFlags, flags }),
     isFile: true,
+    position: isOwn ? OwnPosition.of(ring, fd, false) : undefined,
   });
 }
 
@@ -205,7 +213,7 @@ export function writing(
   path?: string,
 ): Transfer {
   const parts = new Parts(ring, data);
-  const { at, rwFlags } = checkPlace(options);
+  const { at, isOwn, rwFlags } = checkPlace(options);
   return {
     sizeBytes: parts.sizeBytes,
     piece: (done, flags) => {
@@ -217,6 +225,7 @@ export function writing(
       return operation;
     },
     isFile: true,
+    position: isOwn ? OwnPosition.of(ring, fd, true) : undefined,
   };
 }
 

@@ -449,6 +449,11 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
   socketType(): number {
     return SOCK_STREAM;
   }
+  /** Handlers know where they are. */
+  position(): number {
+    return -1;
+  }
+  moveOn(): void {}
 }
 
 /** The kernel looks for a buffer first: without one nothing is received, whether there is something or not. */

@@ -63,7 +63,8 @@ export function ioprio(priority: IoPriority): number {
 export interface ReadWriteOptions extends OperationOptions {
   /**
    * Where in the file, from 0 to 2^53 - 1; `CURRENT_POSITION` (-1, the default) reads or writes at the file's own
-   * position and moves it, and is what pipes and sockets want.
+   * position and moves it, and is what pipes and sockets want. The kernel does not move it for O_DIRECT, nor when a write
+   * is short because the disk is full: give an offset there, or use `readFully` and `writeAll`, which see to it.
    */
   offset?: number | bigint;
   /** {@link RwFlags}. */

@@ -148,6 +148,10 @@ export interface NativeRing extends NativeRegistrar, NativeSubmission, NativeSha
   registerRingFd(): number;
   unregisterRingFd(): number;
   socketType(fd: number): number;
+  /** A file's own position, or a negative errno where it has none that means anything. */
+  position(fd: number, writes: boolean): number;
+  /** Moves it from one place to another, if it is at the first. */
+  moveOn(fd: number, from: number, to: number): void;
 }
 
 /** The calls of `crates/binding/src/split.rs` for the half of a ring that submits. */

@@ -7,7 +7,9 @@ import type { Attached } from './attached.ts';
 import type { Engine } from './engine.ts';
 import { nothingInFlight } from './rejects.ts';
 
-const { EAGAIN, EBUSY } = constants.errno;
+const { EAGAIN, EBUSY, ENOMEM } = constants.errno;
+/** Short of something for now: what is delivered makes room. */
+const BUSY: ReadonlySet<number> = new Set([EAGAIN, EBUSY, ENOMEM]);
 /** In none of Node's tables (asm-generic/errno.h). */
 const EBADFD = 77;
 
@@ -67,8 +69,7 @@ export class Drive {
   /** Answers an errno when the ring can no longer be entered. */
   #wait(): number {
     const result = this.#engine.hot.submitAndWait(1, -1);
-    // Short of memory for now: what is delivered makes room.
-    if (result >= 0 || result === -EAGAIN || result === -EBUSY) return 0;
+    if (result >= 0 || BUSY.has(-result)) return 0;
     if (result === -EBADFD) this.#owner.entered(result);
     return -result;
   }

@@ -71,6 +71,10 @@ export class Runner {
     return attached;
   }
 
+  get native(): NativeRing {
+    return this.#parts.native;
+  }
+
   /** Links may run apart from each other on this ring. */
   get cutsChains(): boolean {
     return this.#parts.engine.cutsChains;

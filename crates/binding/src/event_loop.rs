@@ -14,7 +14,7 @@ use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 use std::rc::Rc;
-use uring_core::ring::Ring;
+use uring_core::ring::{Ring, is_busy};
 use uring_core::shared::Word;
 
 /// Rounds of submit, reap and deliver in one turn of the loop: enough to make its cost disappear, few enough that
@@ -237,8 +237,8 @@ impl EventLoop {
     fn settle(state: &Rc<State>, again: bool) {
         let rest = with_ring(state, |ring| {
             ring.set_eventfd_enabled(true);
-            ring.catch_up();
-            let has_work = ring.has_work() || has_room_for_pending(ring);
+            let caught_up = ring.catch_up();
+            let has_work = !caught_up || ring.has_work() || has_room_for_pending(ring);
             let at_rest = nothing_comes(ring) && !has_work && ring.shared().get(Word::Pending) == 0;
             (has_work, at_rest, keeps_alive(ring), ring.is_closing())
         });
@@ -306,18 +306,14 @@ fn with_ring<T>(state: &State, act: impl FnOnce(&mut Ring) -> T) -> Option<T> {
 /// Answers the completions that JavaScript can read now, and an errno if the ring can no longer be entered.
 fn submit(ring: &mut Ring) -> (u32, i32) {
     let was_broken = ring.is_broken();
-    let fatal = match ring.submit() {
-        Ok(_) => 0,
-        // JavaScript has been told.
-        Err(_) if was_broken => 0,
-        // The kernel is short of memory for now; what is queued stays queued, and the next turn tries again.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY)) => 0,
-        Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
-    };
-    if fatal != 0 {
-        ring.break_down(fatal);
+    // Where the kernel is short of memory for now, what is queued stays queued, and the next turn tries again.
+    if let Err(error) = ring.submit()
+        && !was_broken
+        && !is_busy(&error)
+    {
+        ring.break_down(error.raw_os_error().unwrap_or(libc::EIO));
     }
-    (ring.shared().unread(), fatal)
+    (ring.shared().unread(), ring.take_news().unwrap_or(0))
 }
 
 fn has_room_for_pending(ring: &mut Ring) -> bool {

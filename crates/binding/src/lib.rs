@@ -6,6 +6,7 @@ mod event_loop;
 mod external;
 mod hot;
 mod limits;
+pub mod position;
 pub mod process;
 pub mod registrar;
 pub mod setup;

@@ -44,9 +44,10 @@ impl Ring {
         params.flags = old.flags;
         params.features = old.features;
         let adopted = self.adopt(params, own);
-        if let Err(error) = &adopted {
-            // What is mapped is not the kernel's any more.
-            self.break_down(error.raw_os_error().unwrap_or(libc::ENOMEM));
+        if adopted.is_err() {
+            // What is mapped is not the kernel's any more. The error itself may be one that is worth another try, which
+            // entering this ring never is.
+            self.break_down(libc::EBADFD);
         }
         adopted
     }

@@ -58,6 +58,8 @@ pub struct Ring {
     woken_for: Option<u32>,
     /// Why the kernel refuses to be entered, once it does.
     broken: Option<i32>,
+    /// The same, until JavaScript has been told.
+    news: Option<i32>,
     /// Other rings can find it, until it is closed.
     pub(crate) listed: Option<Listed>,
     pub(crate) credentials: Credentials,
@@ -89,6 +91,7 @@ impl Ring {
             woken_for: None,
             // What a ring says that is not enabled, until it is.
             broken: disabled.then_some(libc::EBADFD),
+            news: None,
             listed: None,
             credentials,
         };
@@ -356,6 +359,17 @@ impl Ring {
     /// The kernel refuses to be entered: nothing in flight will complete any more, and nothing new can be submitted.
     pub fn break_down(&mut self, errno: i32) {
         self.broken = Some(errno);
+        self.news = Some(errno);
+    }
+
+    /// Why the ring has broken down, once.
+    pub fn take_news(&mut self) -> Option<i32> {
+        self.news.take()
+    }
+
+    /// As `break_down`, when the ring closes: JavaScript settles what is left in its own words.
+    pub(crate) fn give_up(&mut self, errno: i32) {
+        self.broken = Some(errno);
     }
 
     pub fn is_broken(&self) -> bool {
@@ -371,10 +385,12 @@ impl Ring {
     }
 
     /// Once the eventfd is enabled again: fetches what the kernel has queued for us meanwhile. What comes later signals.
-    pub fn catch_up(&mut self) {
-        // An error shows again at the next submission.
-        let _caught_up = self.run_task_work();
+    /// Answers false when the kernel would not be entered: nothing signals what is still queued, so somebody must come
+    /// again, and the error shows then.
+    pub fn catch_up(&mut self) -> bool {
+        let caught_up = self.is_broken() || self.run_task_work().is_ok();
         self.reap();
+        caught_up
     }
 
     /// While we are looking at the completion queue ourselves, the kernel need not signal the eventfd.
@@ -432,6 +448,11 @@ pub(crate) fn new_block(params: &Params) -> io::Result<Shared> {
     Shared::new(params.sq_entries, completions, params.has_large_completions())
 }
 
-pub(crate) fn is_busy(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EBUSY))
+/// The kernel is short of something for now, and has taken nothing: what is queued can be submitted again. ENOMEM is what
+/// the first enter of a thread answers (io_uring/tctx.c, __io_uring_add_tctx_node).
+pub fn is_busy(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAGAIN | libc::EBUSY | libc::ENOMEM)
+    )
 }

@@ -100,7 +100,24 @@ fn params(config: &Config, flags: u32) -> Params {
     params
 }
 
-/// One io_uring_setup(2).
+/// io_uring_setup(2), again when a signal came in between: nothing was made then.
+fn call(entries: u32, params: &mut Params) -> io::Result<RawFd> {
+    loop {
+        // SAFETY: the structure lives to the end of the call, and the memory it names as long as the ring.
+        let result = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, std::ptr::from_mut(params)) };
+        if let Ok(number) = RawFd::try_from(result)
+            && number >= 0
+        {
+            return Ok(number);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Opens a ring with exactly these flags.
 fn set_up(entries: u32, mut params: Params) -> io::Result<(Entrance, Queues)> {
     let own = if params.has(uapi::SETUP_NO_MMAP) {
         // Larger sizes are refused, or with CLAMP reduced to these.
@@ -111,12 +128,7 @@ fn set_up(entries: u32, mut params: Params) -> io::Result<(Entrance, Queues)> {
     } else {
         None
     };
-    // SAFETY: the structure lives to the end of the call, and the memory it names as long as the ring.
-    let result = unsafe { libc::syscall(libc::SYS_io_uring_setup, entries, &raw mut params) };
-    let number = i32::try_from(result).unwrap_or(-1);
-    if number < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let number = call(entries, &mut params)?;
     let entrance = if params.has(uapi::SETUP_REGISTERED_FD_ONLY) {
         Entrance::registered_only(number as u32)
     } else {

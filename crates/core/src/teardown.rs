@@ -63,14 +63,15 @@ impl Ring {
     /// broken, so that whoever waits for it lets go. What is still in flight is leaked.
     pub fn cancel_everything(&mut self) -> io::Result<()> {
         if self.closing.as_ref().is_some_and(Closing::is_late) {
-            self.catch_up();
+            // Whatever is wrong shows in what stays in flight.
+            let _caught_up = self.catch_up();
             let left = self.in_flight();
             if self
                 .closing
                 .as_mut()
                 .is_some_and(|closing| closing.is_in_vain(left))
             {
-                self.break_down(libc::ETIMEDOUT);
+                self.give_up(libc::ETIMEDOUT);
                 return Err(io::Error::from_raw_os_error(libc::ETIMEDOUT));
             }
         }

@@ -22,10 +22,11 @@ pub struct SyncCancel {
 }
 
 impl Registrar {
-    /// Cancels what matches and waits until it has ended, within the timeout (6.0; by opcode 6.6).
+    /// Cancels what matches and waits until it has ended, within the timeout (6.0; by opcode 6.6). When a signal comes
+    /// first that is the answer: what is cancelled by then would not be found a second time.
     pub fn sync_cancel(self, cancel: &SyncCancel) -> io::Result<u32> {
         // SAFETY: one structure, which lives to the end of the call.
-        unsafe { self.call(opcode::SYNC_CANCEL, cancel, 1) }
+        unsafe { self.call_once(opcode::SYNC_CANCEL, cancel, 1) }
     }
 
     /// Cancels everything there is, past the submission queue, without waiting for it (6.0).

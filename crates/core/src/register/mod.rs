@@ -49,9 +49,24 @@ impl Registrar {
         if self.modifier == 0 { self.fd } else { -1 }
     }
 
+    /// A signal interrupts what waits for operations in flight (io_uring/rsrc.c, io_rsrc_ref_quiesce): nothing was done
+    /// then, and it is asked again.
+    ///
+    /// # Safety
+    /// As `call_once`.
+    pub(crate) unsafe fn call<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {
+        loop {
+            // SAFETY: as the caller says.
+            match unsafe { self.call_once(opcode, argument, count) } {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
     /// # Safety
     /// `argument` must be what `opcode` wants, `count` of them, and what it names must outlive the registration.
-    pub(crate) unsafe fn call<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {
+    unsafe fn call_once<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {
         let opcode = opcode | self.modifier;
         // SAFETY: the kernel reads or writes what the caller vouches for, and checks the rest.
         let result = unsafe { libc::syscall(libc::SYS_io_uring_register, self.fd, opcode, argument, count) };
