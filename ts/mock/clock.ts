@@ -1,6 +1,6 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import { outOfRange } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { nextTurn } from '../runtime/turn.ts';
 
 const NSEC_PER_MS = 1e6;
 /** Turns of the event loop without anything happening, after which nothing more comes by itself. */
@@ -96,7 +96,7 @@ export class MockClock implements Clock {
   async #quiet(): Promise<void> {
     let quiet = 0;
     for (let count = 0; quiet < QUIET_TURNS && count < TURNS_MAX; count += 1) {
-      await turn();
+      await nextTurn();
       quiet = this.#host.isBusy ? 0 : quiet + 1;
     }
   }

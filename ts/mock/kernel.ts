@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { invalidType, invalidValue, UringError } from '../errors.ts';
 import { SetupFlags } from '../generated/abi.ts';
 import { Op } from '../generated/ops.ts';
@@ -81,7 +81,7 @@ export class MockKernel {
     const flags = grantedFlags(options);
     const asked = NOT_MOCKED.find((name) => (flags & SetupFlags[name]) !== 0);
     if (asked !== undefined) throw notMocked(`rings with ${asked}`, 'leave it out');
-    if (options.attachTo !== undefined && !this.#rings.has(options.attachTo)) return -constants.errno.ESTALE;
+    if (options.attachTo !== undefined && !this.#rings.has(options.attachTo)) return -Errno.ESTALE;
     const { fd } = this.#descriptors.make('a ring');
     const host = {
       clock: this.clock,

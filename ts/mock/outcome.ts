@@ -1,6 +1,7 @@
 // What an answer of a handler comes to in a completion.
-import { constants } from 'node:os';
+
 import { ADDRESS_BYTES_MAX, checkAddress, type SocketAddressLike } from '../address.ts';
+import { Errno } from '../errnos.ts';
 import { errnoOf } from '../errors.ts';
 import { SLOTS_MAX } from '../files.ts';
 import { CQE_BUFFER_SHIFT, CqeFlags } from '../flags.ts';
@@ -15,7 +16,7 @@ import { badAnswer } from './refusal.ts';
 import type { FileSlots } from './slots.ts';
 import { encodeStats } from './stats.ts';
 
-const { EBADF, ENOBUFS, ERANGE } = constants.errno;
+const { EBADF, ENOBUFS, ERANGE } = Errno;
 /** struct io_uring_recvmsg_out: lengths of name, control messages and payload, flags. */
 const MESSAGE_OUT_BYTES = 16;
 /** Words of the description of a message: how much room there is, and where the kernel's answer goes. */

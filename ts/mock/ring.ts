@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import type { UringError } from '../errors.ts';
 import { FEATURES, SqeFlags } from '../flags.ts';
 import { Reject, SetupFlags, Word } from '../generated/abi.ts';
@@ -30,7 +30,7 @@ import { FileSlots } from './slots.ts';
 import { Sqe } from './sqe.ts';
 import { dueOf } from './timers.ts';
 
-const { EBADF, ENOENT, ENXIO } = constants.errno;
+const { EBADF, ENOENT, ENXIO } = Errno;
 const NSEC_PER_MS = 1e6;
 const SOCK_STREAM = 1;
 

@@ -24,6 +24,8 @@ export class Script {
   /** A step is asked for, and not there yet. */
   isBusy = false;
   #isOver = false;
+  /** Answers are being given, which may ask for the next one; there can be more than the stack is deep. */
+  #isServing = false;
   /** Its last result was used: whoever comes next starts anew. */
   hasReturned = false;
   /** How many answers it has given. */
@@ -45,17 +47,28 @@ export class Script {
   }
 
   #serve(): void {
-    while (!this.isBusy) {
-      while (this.#takers[0]?.isWanted() === false) this.#takers.shift();
-      if (this.#takers.length === 0) return;
-      if (this.#held === undefined) {
-        this.#advance();
-        continue;
-      }
-      const step = this.#held;
-      this.#held = undefined;
-      this.#takers.shift()?.use(step);
+    if (this.#isServing) return;
+    this.#isServing = true;
+    try {
+      while (!this.isBusy && this.#isWanted) this.#serveOne();
+    } finally {
+      this.#isServing = false;
     }
+  }
+
+  get #isWanted(): boolean {
+    while (this.#takers[0]?.isWanted() === false) this.#takers.shift();
+    return this.#takers.length > 0;
+  }
+
+  #serveOne(): void {
+    const step = this.#held;
+    if (step === undefined) {
+      this.#advance();
+      return;
+    }
+    this.#held = undefined;
+    this.#takers.shift()?.use(step);
   }
 
   /** Goes on to the next step, which is held as soon as it is there. */

@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { describeErrno, UringError } from '../errors.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -149,7 +150,7 @@ function noMemory(memlockBytes: number): Verdict {
 }
 
 function noDescriptors(errno: number): Verdict {
-  if (errno === constants.errno.ENFILE) {
+  if (errno === Errno.ENFILE) {
     const reason = 'the machine has no descriptor left (ENFILE)';
     return ['descriptors', reason, 'close files, or raise the sysctl fs.file-max'];
   }
@@ -160,7 +161,7 @@ function noDescriptors(errno: number): Verdict {
 }
 
 function verdict(errno: number, around: Surroundings, memlockBytes: number): Verdict {
-  const { EACCES, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM } = constants.errno;
+  const { EACCES, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM } = Errno;
   if (errno === EPERM) return notPermitted(around);
   if (errno === ENOSYS || errno === EOPNOTSUPP) return notThere(around);
   if (errno === EINVAL) return tooOld(around);

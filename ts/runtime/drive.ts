@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { systemError, UringError } from '../errors.ts';
 import { Word } from '../generated/abi.ts';
 import type { HalfOwner } from '../submission-queue.ts';
@@ -7,7 +7,7 @@ import type { Attached } from './attached.ts';
 import type { Engine } from './engine.ts';
 import { nothingInFlight } from './rejects.ts';
 
-const { EAGAIN, EBUSY } = constants.errno;
+const { EAGAIN, EBUSY } = Errno;
 /** In none of Node's tables (asm-generic/errno.h). */
 const EBADFD = 77;
 
