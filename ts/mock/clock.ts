@@ -8,6 +8,12 @@ const QUIET_TURNS = 3;
 /** Turns after which time goes on all the same: some programs never rest. */
 const TURNS_MAX = 10_000;
 
+/** @internal A time that the clock can reach. */
+export function checkTime(timeMs: unknown): void {
+  if (typeof timeMs !== 'number' || !(timeMs >= 0 && timeMs <= Number.MAX_SAFE_INTEGER))
+    throw outOfRange('timeMs', '>= 0 and <= 2 ** 53 - 1 milliseconds', timeMs);
+}
+
 /** @internal What the clock asks of its kernel. */
 export interface ClockHost {
   /** Submits what is prepared on all rings. */
@@ -82,8 +88,7 @@ export class MockClock implements Clock {
    * @throws `ERR_OUT_OF_RANGE` for a time that is no number of milliseconds
    */
   async advance(timeMs: number): Promise<void> {
-    if (typeof timeMs !== 'number' || !(timeMs >= 0 && timeMs <= Number.MAX_SAFE_INTEGER))
-      throw outOfRange('timeMs', '>= 0 and <= 2 ** 53 - 1 milliseconds', timeMs);
+    checkTime(timeMs);
     this.#goalNs += BigInt(Math.round(timeMs * NSEC_PER_MS));
     const goalNs = this.#goalNs;
     this.#host.submitAll();

@@ -27,8 +27,8 @@ export interface ExecutionHost {
   post(entry: Entry, mayOverflow: boolean): boolean;
   /** Something of an operation is not to be had by a number. */
   keepError(index: number, error: UringError): void;
-  /** An operation is over. */
-  ended(): void;
+  /** An operation is over, with this result. */
+  ended(request: Request, res: number): void;
 }
 
 /** Runs the operations of one ring: chains of them, their limits of time, and what stops them. */
@@ -159,8 +159,8 @@ export class Execution {
     this.#count(request);
     const { limit, next } = request;
     if (limit !== undefined) this.complete(limit, { res: -ECANCELED, flags: 0, extra: 0 });
+    this.#host.ended(request, res);
     if (next !== undefined) this.#goOn(request, next);
-    this.#host.ended();
   }
 
   /** An operation is over because of an error that has no number. */
@@ -196,7 +196,7 @@ export class Execution {
     this.#post(request.sqe.index, -ECANCELED, 0, 0);
     this.#requests.delete(request.sqe.index);
     this.#count(request);
-    this.#host.ended();
+    this.#host.ended(request, -ECANCELED);
   }
 
   /** Timers end early when enough others have completed. */

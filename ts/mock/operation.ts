@@ -44,8 +44,10 @@ export class MockOperation {
   newDirFd = -100;
   /** Permissions of something new. */
   mode = 0;
-  /** Where in the file; -1 is the file's own position. */
+  /** Where in the file; -1 is the file's own position, see `position`. */
   offset = 0;
+  /** Where in the file this is: `offset`, or the file's own position, which goes on with every read and write of it. */
+  position = 0;
   /** A length, a count, or another number, in the kernel's field `len`. */
   length = 0;
   /** A copy of the bytes that are to be written or sent, of all buffers. */

@@ -139,7 +139,8 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
     const { asked } = request;
     try {
       this.#findFile(request);
-      const { fd } = asked.operation;
+      const { fd, offset } = asked.operation;
+      asked.operation.position = movesFile(asked) ? this.descriptors.position(fd) : offset;
       const isClosed = this.isOwnDescriptor(fd) && !this.#isThere(request);
       if (isClosed) this.execution.complete(request, CLOSED);
       else if (lacksBuffer(asked)) this.execution.complete(request, NO_BUFFER);
@@ -181,7 +182,8 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
     return error;
   }
 
-  ended(): void {
+  ended({ asked }: Request, res: number): void {
+    if (movesFile(asked) && res > 0) this.descriptors.advance(asked.operation.fd, res);
     this.#block.setWord(Word.inFlight, this.execution.inFlight);
   }
 
@@ -314,8 +316,13 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
     );
   }
 
+  /** Operations that wait in JavaScript for room in the queue. */
+  get waiting(): number {
+    return this.#block.word(Word.pending);
+  }
+
   get #hasRoomForPending(): boolean {
-    return this.#block.word(Word.pending) > 0 && this.#block.prepared < this.#sqEntries;
+    return this.waiting > 0 && this.#block.prepared < this.#sqEntries;
   }
 
   /** As `keeps_alive` and `nothing_comes` of crates/binding/src/event_loop.rs. */
@@ -449,6 +456,11 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
   socketType(): number {
     return SOCK_STREAM;
   }
+}
+
+/** A read or a write where the file stands, which goes on. */
+function movesFile({ fullBytes, operation }: Asked): boolean {
+  return fullBytes >= 0 && operation.offset === -1;
 }
 
 /** The kernel looks for a buffer first: without one nothing is received, whether there is something or not. */

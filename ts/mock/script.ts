@@ -1,4 +1,4 @@
-import { Delayed, type MockAnswer, type MockLater, type MockOutcome } from './answers.ts';
+import { Delayed, isPromise, type MockAnswer, type MockLater, type MockOutcome } from './answers.ts';
 import type { MockClock } from './clock.ts';
 
 /** One step of a script. */
@@ -46,6 +46,13 @@ export class Script {
     this.#held = step;
   }
 
+  /** Nobody asks any more: a generator has its `finally`. */
+  end(): void {
+    this.#isOver = true;
+    const ended = this.#steps.return?.(undefined);
+    if (isPromise(ended)) ended.then(undefined, () => {});
+  }
+
   #serve(): void {
     if (this.#isServing) return;
     this.#isServing = true;
@@ -80,7 +87,7 @@ export class Script {
     this.isBusy = true;
     try {
       const result = this.#steps.next();
-      if (result instanceof Promise) result.then((later) => this.#resolve(later), this.#failed);
+      if (isPromise(result)) result.then((later) => this.#resolve(later), this.#failed);
       else this.#resolve(result);
     } catch (error) {
       this.#failed(error);
@@ -128,7 +135,7 @@ export function whenThere(
     const then = (): void => void whenThere(later, clock, use, failed);
     if (timeMs !== undefined) return clock.after(timeMs, then);
     then();
-  } else if (answer instanceof Promise) answer.then(use, failed);
+  } else if (isPromise<MockOutcome>(answer)) answer.then(use, failed);
   else use(answer);
   return () => {};
 }
