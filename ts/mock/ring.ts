@@ -318,11 +318,11 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
 
   /** Operations that wait in JavaScript for room in the queue. */
   get waiting(): number {
-    return this.#block.word(Word.pending);
+    return Math.max(this.#block.word(Word.pending), this.#block.word(Word.waiting));
   }
 
   get #hasRoomForPending(): boolean {
-    return this.waiting > 0 && this.#block.prepared < this.#sqEntries;
+    return this.#block.word(Word.pending) > 0 && this.#block.prepared < this.#sqEntries;
   }
 
   /** As `keeps_alive` and `nothing_comes` of crates/binding/src/event_loop.rs. */
