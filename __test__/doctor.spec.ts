@@ -22,7 +22,7 @@ const BLOCKED: Report = {
     reason: 'a filter forbids io_uring',
     remedy: 'allow it, '.repeat(20),
   },
-  surroundings: { release: '6.6.0', sysctl: 0, group: -1, seccomp: 2, isAdmin: false },
+  surroundings: { release: '6.6.0', version: '#1 SMP', sysctl: 0, group: -1, seccomp: 2, isAdmin: false },
   advice: [],
 };
 
