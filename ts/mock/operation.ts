@@ -70,6 +70,7 @@ export class MockOperation {
   readonly #controller = new AbortController();
   readonly #reserve: () => number;
   #newFd: number | undefined;
+  #newWriteFd: number | undefined;
 
   /** @internal */
   constructor(name: MockOperationName, reserve: () => number) {
@@ -77,10 +78,16 @@ export class MockOperation {
     this.#reserve = reserve;
   }
 
-  /** The descriptor that a new file gets, unless the handler answers another. */
+  /** The descriptor that a new file gets, unless the handler answers another; of a pipe, its end to read from. */
   get newFd(): number {
     this.#newFd ??= this.#reserve();
     return this.#newFd;
+  }
+
+  /** The descriptor that the end of a new pipe gets to which is written. */
+  get newWriteFd(): number {
+    this.#newWriteFd ??= this.#reserve();
+    return this.#newWriteFd;
   }
 
   /** @internal The same; the next file gets another. */

@@ -109,10 +109,12 @@ const ENCODE: Readonly<Record<Asked['kind'], Encode>> = {
     return plain(0);
   },
   message: encodeMessage,
-  pipe: ({ fileIndex, answerRoom }, _parts, { descriptors, slots }) => {
-    const ends = ['the end of a pipe to read from', 'the end of a pipe to write to'];
-    for (const [at, what] of ends.entries()) {
-      const file = descriptors.make(what);
+  pipe: ({ operation, fileIndex, answerRoom }, _parts, { descriptors, slots }) => {
+    const ends = [
+      { fd: operation.newFd, what: 'the end of a pipe to read from' },
+      { fd: operation.newWriteFd, what: 'the end of a pipe to write to' },
+    ];
+    for (const [at, file] of ends.entries()) {
       const end = fileIndex === 0 ? descriptors.open(file) : slotHandle(slots, fileIndex, at, file);
       if (end < 0) return plain(end);
       answerRoom?.writeInt32LE(end, 4 * at);
@@ -210,10 +212,11 @@ function encodeDescriptor(asked: Asked, parts: MockResult, files: Files): Result
   refuseParts(asked, rest);
   const { descriptors, slots } = files;
   const file = { fd: res ?? operation.takeNewFd(), what: operation.summary };
-  if (address !== undefined) {
-    if (answerRoom === undefined) throw badAnswer(operation.name, '{ address }, which was not asked for');
-    writeAddress(answerRoom, address);
-  } else answerRoom?.writeUInt32LE(0, 0);
+  // Whoever did not ask for the address does not get it.
+  if (answerRoom !== undefined) {
+    if (address === undefined) answerRoom.writeUInt32LE(0, 0);
+    else writeAddress(answerRoom, address);
+  }
   if (fileIndex !== 0) {
     const placed = slots.place(fileIndex, file);
     return plain(placed.res, 0, placed.generation & EXTRA_LOW_MASK);
