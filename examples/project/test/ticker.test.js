@@ -18,3 +18,17 @@ test('it ticks as time passes, until it is stopped', async () => {
   await ring.close();
   kernel.assertNoLeaks();
 });
+
+test('it may be stopped by a tick, and ticks no more', async () => {
+  const kernel = mock({});
+  const ring = new kernel.Ring();
+  let ticks = 0;
+  const stop = every(ring, 1000, () => {
+    ticks += 1;
+    stop();
+  });
+  await kernel.clock.advance(10_000);
+  assert.equal(ticks, 1);
+  await stop();
+  await ring.close();
+});
