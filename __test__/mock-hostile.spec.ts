@@ -214,6 +214,30 @@ test('generators that nobody asks any more have their finally', async (t) => {
   t.deepEqual(ended, ['recv', 'accept']);
 });
 
+test('what is in flight goes on when its file is closed, as the kernel holds it', async (t) => {
+  const { kernel, ring } = world(t, {
+    *recv() {
+      yield after(10, Buffer.from('a'));
+      yield after(10, Buffer.from('b'));
+      return 0;
+    },
+  });
+  const fd = kernel.descriptor();
+  const buffers = ring.registrar.registerBufferRing({ entries: 4, sizeBytes: 8 });
+  const seen: string[] = [];
+  const reading = (async () => {
+    for await (const lease of ring.multishot(recvMultishot(fd, buffers))) {
+      seen.push(lease.data.toString());
+      lease.release();
+    }
+  })();
+  await kernel.clock.advance(10);
+  await ring.exec(close(fd));
+  await kernel.clock.advance(10);
+  await soon(reading, 'the end');
+  t.deepEqual(seen, ['a', 'b']);
+});
+
 test('leaks of every kind are told, one by one', async (t) => {
   const kernel = mock({
     openat: () => {},

@@ -37,7 +37,8 @@ export class Answering {
     for (const [key, { script }] of this.#scripts) {
       if (!key.endsWith(`:${fd}`)) continue;
       this.#scripts.delete(key);
-      script.end();
+      // What is in flight holds the file, and goes on.
+      if (!script.isAwaited) script.end();
     }
   }
 

@@ -26,6 +26,8 @@ export class Script {
   #isOver = false;
   /** Answers are being given, which may ask for the next one; there can be more than the stack is deep. */
   #isServing = false;
+  /** The generator runs. */
+  #isAsking = false;
   /** Its last result was used: whoever comes next starts anew. */
   hasReturned = false;
   /** How many answers it has given. */
@@ -46,9 +48,15 @@ export class Script {
     this.#held = step;
   }
 
-  /** Nobody asks any more: a generator has its `finally`. */
+  /** An operation waits for the next step. */
+  get isAwaited(): boolean {
+    return this.#takers.some(({ isWanted }) => isWanted());
+  }
+
+  /** Nobody asks any more: a generator has its `finally`. One that runs just now cannot be ended. */
   end(): void {
     this.#isOver = true;
+    if (this.#isAsking) return;
     const ended = this.#steps.return?.(undefined);
     if (isPromise(ended)) ended.then(undefined, () => {});
   }
@@ -57,13 +65,13 @@ export class Script {
     if (this.#isServing) return;
     this.#isServing = true;
     try {
-      while (!this.isBusy && this.#isWanted) this.#serveOne();
+      while (!this.isBusy && this.#hasTaker()) this.#serveOne();
     } finally {
       this.#isServing = false;
     }
   }
 
-  get #isWanted(): boolean {
+  #hasTaker(): boolean {
     while (this.#takers[0]?.isWanted() === false) this.#takers.shift();
     return this.#takers.length > 0;
   }
@@ -86,11 +94,20 @@ export class Script {
     }
     this.isBusy = true;
     try {
-      const result = this.#steps.next();
+      const result = this.#next();
       if (isPromise(result)) result.then((later) => this.#resolve(later), this.#failed);
       else this.#resolve(result);
     } catch (error) {
       this.#failed(error);
+    }
+  }
+
+  #next(): ReturnType<Steps['next']> {
+    this.#isAsking = true;
+    try {
+      return this.#steps.next();
+    } finally {
+      this.#isAsking = false;
     }
   }
 
