@@ -45,7 +45,11 @@ test('no line is longer than the terminal, between 40 and 100 columns', (t) => {
     for (const line of page(BLOCKED, screen).split('\n')) t.true(line.length <= screen.columns, line);
   }
   t.deepEqual(wrap('a word-that-is-long b', 5), ['a', 'word-that-is-long', 'b']);
-  t.deepEqual(wrap('run (`a b c`), or `d e`', 10), ['run', '(`a b c`),', 'or `d e`'], 'a command is one line');
+  t.deepEqual(
+    wrap('run (`a b c`), or `d e`', 10),
+    ['run', '(`a b c`),', 'or `d e`'],
+    'a command is one line',
+  );
   t.deepEqual(wrap('`a b c d`', 5), ['`a b', 'c d`'], 'unless it is too long');
 });
 
