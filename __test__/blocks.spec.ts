@@ -154,7 +154,7 @@ asRoot(
     const { code, page } = await diagnosed(['--memlock', String(1 << 19), '--uid', SOMEBODY_ELSE]);
     t.is(code, 0);
     t.regex(page, /memory is not registered; RLIMIT_MEMLOCK 512 KiB/);
-    t.regex(page, /Better Memory cannot be registered: .* Raise it: `ulimit -l`/);
+    t.regex(page, /Advice Memory cannot be registered: .* Raise it: `ulimit -l`/);
   },
 );
 

@@ -22,7 +22,7 @@ const BLOCKED: Report = {
     reason: 'a filter forbids io_uring',
     remedy: 'allow it, '.repeat(20),
   },
-  surroundings: { release: '6.6.0', sysctl: 0, group: -1, seccomp: 2, isAdmin: false },
+  surroundings: { release: '6.6.0', version: '#1 SMP', sysctl: 0, group: -1, seccomp: 2, isAdmin: false },
   advice: [],
 };
 
@@ -45,6 +45,12 @@ test('no line is longer than the terminal, between 40 and 100 columns', (t) => {
     for (const line of page(BLOCKED, screen).split('\n')) t.true(line.length <= screen.columns, line);
   }
   t.deepEqual(wrap('a word-that-is-long b', 5), ['a', 'word-that-is-long', 'b']);
+  t.deepEqual(
+    wrap('run (`a b c`), or `d e`', 10),
+    ['run', '(`a b c`),', 'or `d e`'],
+    'a command is one line',
+  );
+  t.deepEqual(wrap('`a b c d`', 5), ['`a b', 'c d`'], 'unless it is too long');
 });
 
 test('a page says why, what to do, and what was seen', (t) => {

@@ -1,54 +1,23 @@
 // The package as npm installs it: the tarball in an empty project, with and without the package that has the binary.
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { skipUnless } from './_helpers.ts';
+import { BINARY, install, NPM_TIMEOUT_MS, npm, pack, packPlatform } from './_npm.ts';
 import { type Ended, ROOT, runNode, runProgram, WELL } from './_process.ts';
-
-const NPM_TIMEOUT_MS = 120_000;
-const BINARY = readdirSync(join(ROOT, 'dist')).find((name) => name.endsWith('.node')) ?? '';
-/** As the platform packages are named: uring.linux-x64-gnu.node is in npm/linux-x64-gnu. */
-const TUPLE = BINARY.replace(/^uring\.|\.node$/g, '');
 
 const folder = mkdtempSync(join(tmpdir(), 'uring-tarball-'));
 test.after.always('the projects are removed', () => rmSync(folder, { recursive: true, force: true }));
-
-async function npm(cwd: string, args: readonly string[]): Promise<string> {
-  const options = { cwd, timeoutMs: NPM_TIMEOUT_MS, env: { npm_config_loglevel: 'error' } };
-  const { code, stdout, stderr } = await runProgram('npm', args, options);
-  if (code !== 0) throw new Error(`npm ${args.join(' ')}: ${stderr}`);
-  return stdout;
-}
-
-async function pack(from: string): Promise<string> {
-  const args = ['pack', from, '--json', '--ignore-scripts', '--pack-destination', folder];
-  const [{ filename }] = JSON.parse(await npm(folder, args)) as [{ filename: string }];
-  return join(folder, filename);
-}
-
-/** A new project that has these tarballs as its dependencies. */
-async function install(name: string, tarballs: readonly string[]): Promise<string> {
-  const project = join(folder, name);
-  mkdirSync(project);
-  writeFileSync(join(project, 'package.json'), JSON.stringify({ name, private: true }));
-  await npm(project, ['install', '--offline', '--no-audit', '--no-fund', '--ignore-scripts', ...tarballs]);
-  return project;
-}
 
 let bare = '';
 let whole = '';
 
 test.before('the tarballs are packed and installed', async (t) => {
   t.timeout(3 * NPM_TIMEOUT_MS);
-  const main = await pack(ROOT);
-  bare = await install('bare', [main]);
-  if (BINARY === '') return;
-  const platform = join(folder, 'platform');
-  mkdirSync(platform);
-  copyFileSync(join(ROOT, 'npm', TUPLE, 'package.json'), join(platform, 'package.json'));
-  copyFileSync(join(ROOT, 'dist', BINARY), join(platform, BINARY));
-  whole = await install('whole', [main, await pack(platform)]);
+  const main = await pack(folder);
+  bare = await install(folder, 'bare', [main]);
+  if (BINARY !== '') whole = await install(folder, 'whole', [main, await packPlatform(folder)]);
 });
 
 const USE = `

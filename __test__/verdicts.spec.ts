@@ -8,7 +8,14 @@ const { refusedSetup }: typeof import('../dist/platform/unavailable.js') = await
 
 type Surroundings = Parameters<typeof refusedSetup>[1];
 
-const HERE: Surroundings = { release: '6.18.0', sysctl: 0, group: -1, seccomp: 0, isAdmin: false };
+const HERE: Surroundings = {
+  release: '6.18.0',
+  version: '#1 SMP',
+  sysctl: 0,
+  group: -1,
+  seccomp: 0,
+  isAdmin: false,
+};
 const { EACCES, EBUSY, EINVAL, ENFILE, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM } = constants.errno;
 const NO_LIMIT = Number.POSITIVE_INFINITY;
 
@@ -36,14 +43,45 @@ const CASES: readonly (readonly [
     /too old/,
     /5\.6 or later/,
   ],
-  ['gVisor imitates Linux 4.4', ENOSYS, { release: '4.4.0', seccomp: 0 }, 'kernel', /no io_uring/, /5\.6/],
+  [
+    'gVisor imitates Linux 4.4',
+    ENOSYS,
+    { release: '4.4.0', version: '#1 SMP Sun Jan 10 15:06:54 PST 2016', sysctl: 'absent' },
+    'sandbox',
+    /^this is gVisor, .*4\.4\.0/,
+    /--runtime=runc/,
+  ],
+  [
+    'gVisor imitates Linux 4.19, behind a filter',
+    ENOSYS,
+    { release: '4.19.0-gvisor', seccomp: 2, sysctl: undefined },
+    'sandbox',
+    /^this is gVisor/,
+    /runtimeClassName/,
+  ],
+  [
+    'WSL 1 imitates Linux 4.4',
+    ENOSYS,
+    { release: '4.4.0-19041-Microsoft', sysctl: 'absent' },
+    'kernel',
+    /^this is WSL 1/,
+    /WSL 2/,
+  ],
+  [
+    'WSL 2 is a kernel',
+    ENOSYS,
+    { release: '5.15.167.4-microsoft-standard-WSL2', sysctl: 'absent' },
+    'kernel',
+    /built without it/,
+    /CONFIG_IO_URING/,
+  ],
   [
     'a kernel built without it',
     ENOSYS,
     { sysctl: 'absent' },
     'kernel',
     /built without it/,
-    /CONFIG_IO_URING.*gVisor.*WSL 2/,
+    /CONFIG_IO_URING.*outside of the sandbox/,
   ],
   ['hidden, though the kernel has it', ENOSYS, {}, 'sandbox', /hides io_uring/, /outside of the sandbox/],
   ['EOPNOTSUPP is taken for ENOSYS', EOPNOTSUPP, { seccomp: 2 }, 'seccomp', /hides/, /seccomp profile/],

@@ -1,5 +1,5 @@
-import { constants } from 'node:os';
 import { FlaggedCompletion } from './completion.ts';
+import { Errno } from './errnos.ts';
 import { systemError, UringError } from './errors.ts';
 import { EXTRA_IS_EVENT } from './generated/abi.ts';
 import { SharedMemory } from './memory/shared-memory.ts';
@@ -9,7 +9,7 @@ import { entered, forgottenHalves } from './runtime/halves.ts';
 import { closedError } from './runtime/rejects.ts';
 import { checkInteger, checkMilliseconds, checkOptions } from './validate.ts';
 
-const { EBADF, EBUSY } = constants.errno;
+const { EBADF, EBUSY } = Errno;
 /** Where the completions start in the block, and the size of each, in words of 32 bits. */
 const BLOCK_WORDS = 16;
 const DELIVERED_WORDS = 6;

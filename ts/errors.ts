@@ -1,5 +1,5 @@
-import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
+import { Errno } from './errnos.ts';
 import type { Unavailable } from './platform/unavailable.ts';
 
 interface UringErrorDetails {
@@ -103,7 +103,7 @@ export function lateError(name: string): UringError {
 /** @internal An operation was not through in time. */
 export function timeoutError(cause: UringError): UringError {
   const { syscall = 'io_uring_enter' } = cause;
-  const details = { ...detailsOf(cause), errno: -constants.errno.ETIME, syscall };
+  const details = { ...detailsOf(cause), errno: -Errno.ETIME, syscall };
   const error = new UringError(
     'ERR_URING_TIMEOUT',
     `${syscall} was not through within timeoutMs, and was stopped`,
@@ -112,43 +112,44 @@ export function timeoutError(cause: UringError): UringError {
   return Object.assign(error, { cause });
 }
 
-/** What libuv's table of errors lacks and io_uring answers (errno(3)). */
-const MORE_ERRNOS: ReadonlyMap<number, readonly [name: string, message: string]> = new Map([
-  [constants.errno.ETIME, ['ETIME', 'timer expired']],
-  [constants.errno.EBADMSG, ['EBADMSG', 'bad message']],
-  [constants.errno.ECHILD, ['ECHILD', 'no child processes']],
-  [constants.errno.EDEADLK, ['EDEADLK', 'resource deadlock avoided']],
-  [constants.errno.EDQUOT, ['EDQUOT', 'disk quota exceeded']],
-  [constants.errno.EINPROGRESS, ['EINPROGRESS', 'operation now in progress']],
-  [constants.errno.ENETRESET, ['ENETRESET', 'network dropped connection on reset']],
-  [constants.errno.ENOEXEC, ['ENOEXEC', 'exec format error']],
-  [constants.errno.ENOLCK, ['ENOLCK', 'no locks available']],
-  [constants.errno.ESTALE, ['ESTALE', 'stale file handle']],
-  // In none of Node's tables; the numbers are those of x86-64 and arm64 (asm-generic/errno.h).
-  [53, ['EBADR', 'invalid request descriptor']],
-  [77, ['EBADFD', 'file descriptor in bad state']],
-  [130, ['EOWNERDEAD', 'owner died']],
-  [133, ['EHWPOISON', 'memory page has hardware error']],
-]);
+/** Names by number; of two names for one number the first (`EAGAIN`, not `EWOULDBLOCK`). */
+const NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(Errno)
+    .reverse()
+    .map(([name, errno]) => [errno, name]),
+);
 
-/** libuv's table; Node makes a new one for every call. */
-let systemErrors: ReadonlyMap<number, readonly [name: string, message: string]> | undefined;
+/** What libuv's table of errors lacks and io_uring answers (errno(3)). */
+const MORE_MESSAGES: Readonly<Record<string, string>> = {
+  ETIME: 'timer expired',
+  EBADMSG: 'bad message',
+  ECHILD: 'no child processes',
+  EDEADLK: 'resource deadlock avoided',
+  EDQUOT: 'disk quota exceeded',
+  EINPROGRESS: 'operation now in progress',
+  ENETRESET: 'network dropped connection on reset',
+  ENOEXEC: 'exec format error',
+  ENOLCK: 'no locks available',
+  ESTALE: 'stale file handle',
+  EBADR: 'invalid request descriptor',
+  EBADFD: 'file descriptor in bad state',
+  EOWNERDEAD: 'owner died',
+  EHWPOISON: 'memory page has hardware error',
+};
+
+/** libuv's, by name, because its numbers are the platform's; Node makes a new table for every call. */
+let messages: ReadonlyMap<string, string> | undefined;
 
 /** The name and the meaning of an errno, given as a positive number. */
 export function describeErrno(errno: number): readonly [name: string, message: string] {
-  systemErrors ??= getSystemErrorMap();
-  const known = systemErrors.get(-errno) ?? MORE_ERRNOS.get(errno);
-  if (known !== undefined) return known;
-  // On Windows, where only mocks run, libuv's numbers are not those of os.constants.
-  const named = Object.entries(constants.errno).find(([, number]) => number === errno);
-  return [named?.[0] ?? `E${errno}`, `unknown error ${errno}`];
+  messages ??= new Map(getSystemErrorMap().values());
+  const name = NAMES.get(errno) ?? `E${errno}`;
+  return [name, messages.get(name) ?? MORE_MESSAGES[name] ?? `unknown error ${errno}`];
 }
 
 /** @internal The number of an errno, by its name; undefined if there is none. */
 export function errnoOf(code: string): number | undefined {
-  const errnos: Readonly<Record<string, number>> = constants.errno;
-  if (Object.hasOwn(errnos, code)) return errnos[code];
-  return [...MORE_ERRNOS].find(([, [name]]) => name === code)?.[0];
+  return Object.hasOwn(Errno, code) ? Errno[code as keyof typeof Errno] : undefined;
 }
 
 /** The error for a negative result of the kernel. */

@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from './errnos.ts';
 import { systemError } from './errors.ts';
 import type { MessageTarget } from './ops/message.ts';
 import { native } from './platform/native.ts';
@@ -38,6 +38,6 @@ export function sendMessage(target: MessageTarget, options: MessageOptions = {})
   const data = checkInteger('options.data', options.data ?? 0, 0, Number.MAX_SAFE_INTEGER);
   const res = checkInteger('options.res', options.res ?? 0, -0x8000_0000, 0x7fff_ffff);
   const result = native().sendMessage(token, res, data);
-  if (result === -constants.errno.ESTALE) throw staleRing('sendMessage');
+  if (result === -Errno.ESTALE) throw staleRing('sendMessage');
   if (result < 0) throw systemError(result, 'io_uring_register');
 }

@@ -1,5 +1,6 @@
 import type { BufferLease } from './buffer-ring.ts';
 import { UringError } from './errors.ts';
+import { onNextTurn } from './runtime/turn.ts';
 import { checkName } from './validate.ts';
 
 /** @internal Continues a stream that waits for a buffer, or ends it with an error. */
@@ -71,7 +72,7 @@ export abstract class ProvidedBuffers {
   #sweepLater(): void {
     if (this.#sweepComing || this.#starved.length === 0) return;
     this.#sweepComing = true;
-    setImmediate(() => setImmediate(() => this.#sweep()));
+    onNextTurn(() => onNextTurn(() => this.#sweep()));
   }
 
   #sweep(): void {

@@ -1,5 +1,5 @@
-import { constants } from 'node:os';
 import { BufferRing, type BufferRingOptions } from './buffer-ring.ts';
+import { Errno } from './errnos.ts';
 import { invalidType, invalidValue, outOfRange, systemError, UringError } from './errors.ts';
 import { FileTable, type FileTableOptions } from './files.ts';
 import { type Arena, arenasUnder, shareArena } from './memory/arena.ts';
@@ -470,7 +470,7 @@ export class Registrar {
     const wanted = { fd: request.fd, flags: request.opFlags, opcode: request.length };
     const slot = request.target && engine.slots.find((one) => means(request, one));
     if (request.target !== undefined && slot === undefined) {
-      throw systemError(-constants.errno.ENOENT, 'io_uring_register');
+      throw systemError(-Errno.ENOENT, 'io_uring_register');
     }
     const found = slot === undefined ? wanted : { ...wanted, index: slot.index, sequence: slot.sequence };
     return this.#check(this.#native.syncCancel(found, timeoutMs));

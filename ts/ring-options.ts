@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from './errnos.ts';
 import { invalidType, invalidValue, systemError, UringError } from './errors.ts';
 import { FEATURES } from './flags.ts';
 import { SetupFlags } from './generated/abi.ts';
@@ -163,14 +163,14 @@ export function openRing(options: RingOptions): NativeRing {
   const opener = (options as { [kOpener]?: Opener })[kOpener];
   const ring = (opener ?? opening()).open(open);
   if (typeof ring === 'number') {
-    if (ring === -constants.errno.ESTALE) throw nothingToAttachTo();
-    if (ring === -constants.errno.EBUSY) throw tableFull('io_uring_setup');
+    if (ring === -Errno.ESTALE) throw nothingToAttachTo();
+    if (ring === -Errno.EBUSY) throw tableFull('io_uring_setup');
     if (opener !== undefined) throw systemError(ring, 'io_uring_setup');
     const sqpoll = open.sqpollIdleMs === undefined ? 0 : SetupFlags.SQPOLL;
     const cpu = open.sqpollCpu === undefined ? 0 : SetupFlags.SQ_AFF;
     const attached = open.attachTo === undefined ? 0 : SetupFlags.ATTACH_WQ;
     const asked = open.required | sqpoll | cpu | attached;
-    if (ring !== -constants.errno.EINVAL || asked === 0) throw setupError(ring);
+    if (ring !== -Errno.EINVAL || asked === 0) throw setupError(ring);
     throw setupRefused(asked);
   }
   try {
@@ -189,7 +189,7 @@ function nothingToAttachTo(): UringError {
 
 /** @internal The thread's table of rings (io_uring/tctx.h, IO_RINGFD_REG_MAX) has no place left. */
 export function tableFull(syscall: string): UringError {
-  const error = systemError(-constants.errno.EBUSY, syscall);
+  const error = systemError(-Errno.EBUSY, syscall);
   error.message = `${error.message}; a thread can name 16 rings without a descriptor: close one, or unregister it`;
   return error;
 }

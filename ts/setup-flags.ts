@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from './errnos.ts';
 import { invalidType, invalidValue, systemError, UringError } from './errors.ts';
 import { SetupFlags } from './generated/abi.ts';
 import { native } from './platform/native.ts';
@@ -167,7 +167,7 @@ export function setupRefused(asked: number): UringError {
     const message = `this kernel does not have IORING_SETUP_${unknown}: it needs Linux ${kernel} or later`;
     return new UringError('ERR_URING_UNSUPPORTED_FLAG', message);
   }
-  const error = systemError(-constants.errno.EINVAL, 'io_uring_setup');
+  const error = systemError(-Errno.EINVAL, 'io_uring_setup');
   const list = names(asked).join(', ');
   if (list !== '') error.message = `${error.message}; asked for were ${list}`;
   return error;

@@ -1,4 +1,14 @@
-import { constants } from 'node:fs';
+/** File types in the mode (inode(7)); Node's constants lack some of them on Windows, where only mocks run. */
+const S_IFMT = 0o170000;
+const FileType = {
+  FIFO: 0o010000,
+  CHARACTER_DEVICE: 0o020000,
+  DIRECTORY: 0o040000,
+  BLOCK_DEVICE: 0o060000,
+  REGULAR: 0o100000,
+  LINK: 0o120000,
+  SOCKET: 0o140000,
+} as const;
 
 /** sizeof(struct statx). */
 export const STATX_BYTES = 256;
@@ -189,28 +199,28 @@ abstract class StatsBase<T extends number | bigint> {
   }
 
   #is(type: number): boolean {
-    return (Number(this.mode) & constants.S_IFMT) === type;
+    return (Number(this.mode) & S_IFMT) === type;
   }
   isFile(): boolean {
-    return this.#is(constants.S_IFREG);
+    return this.#is(FileType.REGULAR);
   }
   isDirectory(): boolean {
-    return this.#is(constants.S_IFDIR);
+    return this.#is(FileType.DIRECTORY);
   }
   isSymbolicLink(): boolean {
-    return this.#is(constants.S_IFLNK);
+    return this.#is(FileType.LINK);
   }
   isBlockDevice(): boolean {
-    return this.#is(constants.S_IFBLK);
+    return this.#is(FileType.BLOCK_DEVICE);
   }
   isCharacterDevice(): boolean {
-    return this.#is(constants.S_IFCHR);
+    return this.#is(FileType.CHARACTER_DEVICE);
   }
   isFIFO(): boolean {
-    return this.#is(constants.S_IFIFO);
+    return this.#is(FileType.FIFO);
   }
   isSocket(): boolean {
-    return this.#is(constants.S_IFSOCK);
+    return this.#is(FileType.SOCKET);
   }
 }
 

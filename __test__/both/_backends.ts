@@ -1,11 +1,16 @@
 // The kernel and the mock, each with the same world around it: what a test says of one has to be true of the other.
-import { writeSync } from 'node:fs';
+import { existsSync, readFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
-import { Ring } from 'uring';
-import { type MockKernel, type MockOperation, mock } from 'uring/mock';
+import { PollEvents, Ring } from 'uring';
+import { type MockKernel, mock } from 'uring/mock';
 import { connection, file, received, twoEnds } from '../_fixtures.ts';
+import { tmpDir } from '../_helpers.ts';
 import { until } from '../_until.ts';
+import { MockFiles } from './_mock-files.ts';
+import { MockNetwork } from './_mock-network.ts';
+import { MockPipe } from './_pipe.ts';
 
 type RingOptions = ConstructorParameters<typeof Ring>[0];
 
@@ -33,11 +38,16 @@ export interface World {
   connect(ring: Ring): Promise<Connection>;
   /** A path with these bytes at it. */
   path(bytes: string): string;
+  /** Where nothing is yet. */
+  newPath(name: string): string;
+  /** What is at a path, if anything is. */
+  textAt(path: string): string | undefined;
   /** Lets time pass, at least so much. */
   pass(timeMs: number): Promise<void>;
 }
 
 function kernelWorld(t: ExecutionContext): World {
+  const folder = tmpDir(t);
   return {
     backend: 'kernel',
     open: (options) => new Ring(options),
@@ -55,131 +65,68 @@ function kernelWorld(t: ExecutionContext): World {
       };
     },
     path: (bytes) => file(t, Buffer.from(bytes)).path,
+    newPath: (name) => join(folder, name),
+    textAt: (path) => (existsSync(path) ? readFileSync(path, 'utf8') : undefined),
     pass: async (timeMs) => void (await sleep(timeMs)),
   };
-}
-
-/** A pipe in memory. */
-class MockPipe implements Pipe {
-  readonly reader: number;
-  #bytes = Buffer.alloc(0);
-  #isOver = false;
-  readonly #waiting = new Set<() => void>();
-
-  constructor(reader: number) {
-    this.reader = reader;
-  }
-
-  readonly put = (bytes: string): void => {
-    this.#bytes = Buffer.concat([this.#bytes, Buffer.from(bytes)]);
-    this.#wake();
-  };
-
-  readonly hangUp = (): void => {
-    this.#isOver = true;
-    this.#wake();
-  };
-
-  #wake(): void {
-    for (const wake of [...this.#waiting]) {
-      this.#waiting.delete(wake);
-      wake();
-    }
-  }
-
-  /** What an operation reads, when there is something. */
-  async read(room: number, signal: AbortSignal): Promise<Buffer | undefined> {
-    while (this.#bytes.byteLength === 0 && !this.#isOver) {
-      await new Promise<void>((resolve) => this.#waiting.add(resolve));
-      // What nobody waits for any more is not lost.
-      if (signal.aborted) return undefined;
-    }
-    return this.take(room);
-  }
-
-  get isReady(): boolean {
-    return this.#bytes.byteLength > 0 || this.#isOver;
-  }
-
-  take(room: number): Buffer {
-    const taken = this.#bytes.subarray(0, room);
-    this.#bytes = this.#bytes.subarray(taken.byteLength);
-    return taken;
-  }
-}
-
-/** Files by their paths, and open ones by descriptor. */
-class MockFiles {
-  readonly paths = new Map<string, Buffer>();
-  readonly open = new Map<number, Buffer>();
-
-  openat({ path, newFd }: MockOperation): 'ENOENT' | undefined {
-    const bytes = this.paths.get(path);
-    if (bytes === undefined) return 'ENOENT';
-    this.open.set(newFd, bytes);
-    return undefined;
-  }
-
-  write({ fd, data, offset }: MockOperation): number {
-    const bytes = this.open.get(fd) as Buffer;
-    bytes.set(data, offset);
-    return data.byteLength;
-  }
 }
 
 function mockWorld(t: ExecutionContext): World {
   const pipes = new Map<number, MockPipe>();
   const files = new MockFiles();
-  const sent = new Map<number, string>();
-  async function* arriving({ fd, room, signal }: MockOperation): AsyncGenerator<Buffer | undefined> {
-    while (!signal.aborted) yield await (pipes.get(fd) as MockPipe).read(room, signal);
-  }
+  const network = new MockNetwork();
+  const pipeOf = (fd: number): MockPipe => pipes.get(fd) as MockPipe;
   const kernel: MockKernel = mock({
-    openat: (operation) => files.openat(operation),
-    write: (operation) => files.write(operation),
-    read({ fd, room, offset, signal }) {
-      const pipe = pipes.get(fd);
-      if (pipe === undefined) return files.open.get(fd)?.subarray(offset, offset + room) ?? 'EBADF';
-      return pipe.isReady ? pipe.take(room) : pipe.read(room, signal);
+    ...files.handlers,
+    ...network.handlers,
+    read: (operation) => pipes.get(operation.fd)?.read(operation) ?? files.read(operation),
+    write: (operation) => pipes.get(operation.fd)?.put(operation.data) ?? files.write(operation),
+    pipe: ({ newFd, newWriteFd }) => {
+      const pipe = new MockPipe();
+      pipes.set(newFd, pipe).set(newWriteFd, pipe);
     },
-    readMultishot: arriving,
-    recv: (operation) => {
-      const pipe = pipes.get(operation.fd) as MockPipe;
-      if (operation.multishot) return arriving(operation);
-      return pipe.isReady ? pipe.take(operation.room) : pipe.read(operation.room, operation.signal);
-    },
-    send({ fd, data }) {
-      sent.set(fd, `${sent.get(fd) ?? ''}${data}`);
-    },
-    fsync: 0,
+    readMultishot: (operation) => pipeOf(operation.fd).arriving(operation),
+    pollAdd: async ({ fd, signal }) => ((await network.arriving(fd).ready(signal)) ? PollEvents.IN : 0),
   });
+  const given: number[] = [];
   t.teardown(() => {
-    for (const fd of pipes.keys()) if (kernel.descriptors.includes(fd)) kernel.forget(fd);
+    for (const fd of given) if (kernel.descriptors.includes(fd)) kernel.forget(fd);
     kernel.assertNoLeaks();
   });
+  const descriptor = (what: string): number => {
+    const fd = kernel.descriptor(what);
+    given.push(fd);
+    return fd;
+  };
   return {
     backend: 'mock',
     open: (options) => new kernel.Ring(options),
     pipe() {
-      const pipe = new MockPipe(kernel.descriptor('a pipe'));
-      pipes.set(pipe.reader, pipe);
-      return pipe;
+      const [reader, pipe] = [descriptor('a pipe'), new MockPipe()];
+      pipes.set(reader, pipe);
+      return { reader, put: pipe.put, hangUp: pipe.hangUp };
     },
     async connect() {
-      const pipe = new MockPipe(kernel.descriptor('a connection'));
-      pipes.set(pipe.reader, pipe);
-      const { reader, put, hangUp } = pipe;
-      const sentTo = async (sizeBytes: number): Promise<string> => {
-        await until(() => (sent.get(reader)?.length ?? 0) >= sizeBytes);
-        return sent.get(reader) ?? '';
+      const reader = descriptor('a connection');
+      const other = network.connected(reader);
+      const { put, hangUp } = (other.peer as typeof other).arriving;
+      let text = '';
+      const sent = async (sizeBytes: number): Promise<string> => {
+        await until(() => {
+          text += other.arriving.take(sizeBytes - text.length).toString();
+          return text.length >= sizeBytes;
+        });
+        return text;
       };
-      return { reader, put, hangUp, sent: sentTo };
+      return { reader, put, hangUp, sent };
     },
     path(bytes) {
       const path = `/mock/${files.paths.size}`;
-      files.paths.set(path, Buffer.from(bytes));
+      files.paths.set(path, { bytes: Buffer.from(bytes) });
       return path;
     },
+    newPath: (name) => `/mock/${name}`,
+    textAt: (path) => files.paths.get(path)?.bytes.toString(),
     pass: (timeMs) => kernel.clock.advance(timeMs),
   };
 }

@@ -1,7 +1,6 @@
 // Connecting to an address of the internet or to a host by its name: what TCP and UDP have in common.
 
 import { isIP } from 'node:net';
-import { constants } from 'node:os';
 import {
   checkAddress,
   decodeAddress,
@@ -11,6 +10,7 @@ import {
   withAddress,
 } from '../address.ts';
 import type { SingleOperation } from '../chain.ts';
+import { Errno } from '../errnos.ts';
 import { invalidType, invalidValue, systemError, UringError } from '../errors.ts';
 import { checkExecOptions, type ExecOptions } from '../exec-options.ts';
 import type { Fd } from '../operation.ts';
@@ -31,7 +31,7 @@ import {
 } from './sockets.ts';
 import { within } from './within.ts';
 
-const ETIMEDOUT = constants.errno.ETIMEDOUT;
+const ETIMEDOUT = Errno.ETIMEDOUT;
 const ANY = { 4: '0.0.0.0', 6: '::' } as const;
 
 /** A host by its name, which is looked up. */

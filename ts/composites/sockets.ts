@@ -1,5 +1,5 @@
 // A socket and what is done with it before anybody gets it.
-import { setImmediate as turn } from 'node:timers/promises';
+
 import { type EncodedAddress, withAddress } from '../address.ts';
 import { ChainError, type LinkResult, type SingleOperation } from '../chain.ts';
 import { AbortError, type UringError } from '../errors.ts';
@@ -10,6 +10,7 @@ import { setsockopt } from '../ops/socket-options.ts';
 import type { SocketOptionName, SocketOptionValue } from '../option-values.ts';
 import { closeDescriptor } from '../platform/descriptors.ts';
 import type { Ring } from '../ring.ts';
+import { nextTurn } from '../runtime/turn.ts';
 import { checkOptions, isSet } from '../validate.ts';
 
 /** Options of a socket by name, such as `{ SO_RCVBUF: 65_536, IP_TOS: 0x10 }`. */
@@ -111,7 +112,7 @@ export async function anyway(ring: Ring, operation: Operation<void>, otherwise: 
       return;
     } catch (error) {
       const { code } = error as UringError;
-      if (code === 'ERR_URING_QUEUE_FULL') await turn();
+      if (code === 'ERR_URING_QUEUE_FULL') await nextTurn();
       else if (code === 'ERR_URING_CLOSED' || code === 'ECANCELED') return otherwise();
       else return;
     }

@@ -1,5 +1,5 @@
 // What stops an operation that is made of several.
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { AbortError, systemError, timeoutError } from '../errors.ts';
 import type { Ring } from '../ring.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
@@ -34,9 +34,7 @@ export async function within<T>(
     return await steps(controller.signal);
   } catch (error) {
     if (!(error instanceof AbortError)) throw error;
-    throw isLate
-      ? timeoutError(systemError(-constants.errno.ECANCELED, syscall))
-      : new AbortError(signal?.reason);
+    throw isLate ? timeoutError(systemError(-Errno.ECANCELED, syscall)) : new AbortError(signal?.reason);
   } finally {
     forgetTimer?.();
     if (signal !== undefined) forgetAborted(signal, stop);

@@ -9,12 +9,21 @@ try {
   if (code !== 'EMFILE' && code !== 'ENFILE') throw error;
   const reason = `this process may not even open the files of the package (${code}): RLIMIT_NOFILE is too low`;
   const remedy =
-    'raise it (`ulimit -n`, LimitNOFILE= in systemd, docker run --ulimit nofile=65536), to 1024 or more';
+    'raise it to 1024 or more (`ulimit -n`, LimitNOFILE= in systemd, docker run --ulimit nofile=65536)';
   const availability = { available: false, code: 'descriptors', reason, remedy };
-  process.stdout.write(
-    process.argv.includes('--json')
-      ? `${JSON.stringify({ availability }, undefined, 2)}\n`
-      : `\n  ✘ io_uring cannot be used here.\n\n  ${reason}.\n  What to do: ${remedy}.\n\n`,
-  );
+  // As page.ts would say it, which cannot be read.
+  const page = `
+  ✘ io_uring cannot be used here.
+
+  Why           This process may not even open the files of the package
+                (${code}): RLIMIT_NOFILE is too low.
+  What to do    Raise it to 1024 or more (\`ulimit -n\`, LimitNOFILE= in
+                systemd, docker run --ulimit nofile=65536).
+
+  Code          descriptors, ${code}
+
+`;
+  const isForMachines = process.argv.includes('--json');
+  process.stdout.write(isForMachines ? `${JSON.stringify({ availability }, undefined, 2)}\n` : page);
   process.exitCode = 1;
 }

@@ -110,7 +110,7 @@ function ill(screen: Screen, report: Report, { code, errno, reason, remedy }: Un
 function advised(screen: Screen, advice: readonly Advice[]): string[] {
   return advice.flatMap(({ problem, remedy }) => [
     '',
-    ...row(screen, 'Better', sentence(problem)),
+    ...row(screen, 'Advice', sentence(problem)),
     ...row(screen, '', sentence(remedy)),
   ]);
 }

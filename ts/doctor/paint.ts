@@ -28,11 +28,15 @@ export function paint({ colours }: Screen, colour: Colour, text: string): string
   return colours ? `\u001b[${CODES[colour]}m${text}\u001b[0m` : text;
 }
 
-/** Words in lines of so many columns; a word that is longer stands alone. */
+/** What stays together: words, and commands between backticks, which are there to be copied. */
+const UNIT = /(?:[^\s`]*`[^`]*`[^\s`]*)+|\S+/g;
+
+/** Words and commands in lines of so many columns; a word that is longer stands alone, a command that is longer is cut. */
 export function wrap(text: string, columns: number): string[] {
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(' ')) {
+  const units = text.match(UNIT) ?? [];
+  for (const word of units.flatMap((unit) => (unit.length > columns ? unit.split(' ') : unit))) {
     if (line !== '' && line.length + 1 + word.length > columns) {
       lines.push(line);
       line = word;

@@ -34,7 +34,12 @@ export class Answering {
 
   /** A descriptor was closed: what its script has left does not come any more. */
   forgetFile(fd: number): void {
-    for (const key of this.#scripts.keys()) if (key.endsWith(`:${fd}`)) this.#scripts.delete(key);
+    for (const [key, { script }] of this.#scripts) {
+      if (!key.endsWith(`:${fd}`)) continue;
+      this.#scripts.delete(key);
+      // What is in flight holds the file, and goes on.
+      if (!script.isAwaited) script.end();
+    }
   }
 
   answer(request: Request, host: AnswerHost): void {
@@ -74,7 +79,9 @@ export class Answering {
 
   /** A generator that waits for something is given up with its operation: whoever comes next asks anew. */
   #leave(key: string, script: Script): void {
-    if (script.isBusy && this.#scripts.get(key)?.script === script) this.#scripts.delete(key);
+    if (!script.isBusy || this.#scripts.get(key)?.script !== script) return;
+    this.#scripts.delete(key);
+    script.end();
   }
 
   #once(

@@ -1,5 +1,7 @@
 import type { SocketAddressLike } from '../address.ts';
+import { invalidType } from '../errors.ts';
 import type { Op } from '../generated/ops.ts';
+import { checkTime } from './clock.ts';
 import type { MockOperation } from './operation.ts';
 
 /** Operations that have no number of their own: commands to sockets and block devices. */
@@ -71,6 +73,11 @@ export type MockAnswer =
   | Iterable<MockLater, MockLater, unknown>
   | AsyncIterable<MockOutcome, MockOutcome, unknown>;
 
+/** @internal Also one of another realm, as test frameworks have them. */
+export function isPromise<T>(value: unknown): value is Promise<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
+}
+
 /** Decides what an operation results in. */
 export type MockHandler = (operation: MockOperation) => MockAnswer;
 
@@ -102,6 +109,7 @@ export class Delayed {
 /**
  * An answer that comes when so much time of the mock's clock has passed, in whatever order that is.
  *
+ * @throws `ERR_OUT_OF_RANGE` for a time that is no number of milliseconds
  * @example
  * ```ts
  * import { openat } from 'uring';
@@ -116,6 +124,7 @@ export class Delayed {
  * ```
  */
 export function after(timeMs: number, answer?: MockOutcome): Delayed {
+  checkTime(timeMs);
   return new Delayed(timeMs, answer, false);
 }
 
@@ -135,5 +144,6 @@ export function after(timeMs: number, answer?: MockOutcome): Delayed {
  * ```
  */
 export function unstoppable(answer: Promise<MockOutcome>): Delayed {
+  if (!isPromise(answer)) throw invalidType('answer', 'a promise', answer);
   return new Delayed(undefined, answer, true);
 }

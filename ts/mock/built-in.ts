@@ -1,5 +1,5 @@
 // Operations of a ring on itself, which need no handler.
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { SLOTS_MAX } from '../files.ts';
 import { CancelFlags, SqeFlags } from '../flags.ts';
 import { EXTRA_IS_EVENT, EXTRA_IS_FILE_EVENT, EXTRA_NUMBER_MASK, Reject } from '../generated/abi.ts';
@@ -11,7 +11,7 @@ import type { MockRing } from './ring.ts';
 import type { Sqe } from './sqe.ts';
 import { linkTimeout, timeout, timeoutRemove } from './timers.ts';
 
-const { EALREADY, EBADF, EINVAL, ENOENT, ENXIO } = constants.errno;
+const { EALREADY, EBADF, EINVAL, ENOENT, ENXIO } = Errno;
 /** IORING_NOP_INJECT_RESULT. */
 const INJECT_RESULT = 1 << 0;
 /** IORING_POLL_UPDATE_EVENTS. */

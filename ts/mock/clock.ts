@@ -1,12 +1,18 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import { outOfRange } from '../errors.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { nextTurn } from '../runtime/turn.ts';
 
 const NSEC_PER_MS = 1e6;
 /** Turns of the event loop without anything happening, after which nothing more comes by itself. */
 const QUIET_TURNS = 3;
 /** Turns after which time goes on all the same: some programs never rest. */
 const TURNS_MAX = 10_000;
+
+/** @internal A time that the clock can reach. */
+export function checkTime(timeMs: unknown): void {
+  if (typeof timeMs !== 'number' || !(timeMs >= 0 && timeMs <= Number.MAX_SAFE_INTEGER))
+    throw outOfRange('timeMs', '>= 0 and <= 2 ** 53 - 1 milliseconds', timeMs);
+}
 
 /** @internal What the clock asks of its kernel. */
 export interface ClockHost {
@@ -82,8 +88,7 @@ export class MockClock implements Clock {
    * @throws `ERR_OUT_OF_RANGE` for a time that is no number of milliseconds
    */
   async advance(timeMs: number): Promise<void> {
-    if (typeof timeMs !== 'number' || !(timeMs >= 0 && timeMs <= Number.MAX_SAFE_INTEGER))
-      throw outOfRange('timeMs', '>= 0 and <= 2 ** 53 - 1 milliseconds', timeMs);
+    checkTime(timeMs);
     this.#goalNs += BigInt(Math.round(timeMs * NSEC_PER_MS));
     const goalNs = this.#goalNs;
     this.#host.submitAll();
@@ -96,7 +101,7 @@ export class MockClock implements Clock {
   async #quiet(): Promise<void> {
     let quiet = 0;
     for (let count = 0; quiet < QUIET_TURNS && count < TURNS_MAX; count += 1) {
-      await turn();
+      await nextTurn();
       quiet = this.#host.isBusy ? 0 : quiet + 1;
     }
   }

@@ -23,6 +23,8 @@ export function reserveDescriptor(): number {
 
 /** The descriptors of a mock. */
 export class Descriptors {
+  /** Where those stand that were read or written without an offset. */
+  readonly #positions = new Map<number, number>();
   readonly #open = new Map<number, { readonly file: MockFile; readonly forget: () => void }>();
 
   /** A new file, which is open nowhere yet. */
@@ -45,8 +47,18 @@ export class Descriptors {
     return this.#open.get(fd)?.file;
   }
 
+  position(fd: number): number {
+    return this.#positions.get(fd) ?? 0;
+  }
+
+  /** Bytes were read or written where it stood. */
+  advance(fd: number, bytes: number): void {
+    this.#positions.set(fd, this.position(fd) + bytes);
+  }
+
   /** Answers whether it was open. */
   close(fd: number): boolean {
+    this.#positions.delete(fd);
     this.#open.get(fd)?.forget();
     return this.#open.delete(fd);
   }

@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import type { UringError } from '../errors.ts';
 import { CqeFlags } from '../flags.ts';
 import { EXTRA_IS_LOCAL, Reject } from '../generated/abi.ts';
@@ -10,7 +10,7 @@ import type { Result } from './outcome.ts';
 import { Refusal } from './refusal.ts';
 import type { Request } from './request.ts';
 
-const { ECANCELED, EINVAL, EALREADY, ENOENT, ETIME } = constants.errno;
+const { ECANCELED, EINVAL, EALREADY, ENOENT, ETIME } = Errno;
 /** IORING_TIMEOUT_ETIME_SUCCESS. */
 const ETIME_SUCCESS = 1 << 5;
 /** Sockets for which less than everything is a failure (io_uring/net.c, io_send and io_recv). */
@@ -27,8 +27,8 @@ export interface ExecutionHost {
   post(entry: Entry, mayOverflow: boolean): boolean;
   /** Something of an operation is not to be had by a number. */
   keepError(index: number, error: UringError): void;
-  /** An operation is over. */
-  ended(): void;
+  /** An operation is over, with this result. */
+  ended(request: Request, res: number): void;
 }
 
 /** Runs the operations of one ring: chains of them, their limits of time, and what stops them. */
@@ -42,6 +42,9 @@ export class Execution {
   refused = 0;
   /** Timers that count. */
   readonly #counting = new Set<Request>();
+  /** What follows operations that are over. Chains can be longer than the stack is deep. */
+  readonly #following: { readonly after: Request; readonly next: Request }[] = [];
+  #isFollowing = false;
 
   constructor(host: ExecutionHost) {
     this.#host = host;
@@ -156,8 +159,8 @@ export class Execution {
     this.#count(request);
     const { limit, next } = request;
     if (limit !== undefined) this.complete(limit, { res: -ECANCELED, flags: 0, extra: 0 });
+    this.#host.ended(request, res);
     if (next !== undefined) this.#goOn(request, next);
-    this.#host.ended();
   }
 
   /** An operation is over because of an error that has no number. */
@@ -167,7 +170,19 @@ export class Execution {
     this.complete(request, { res: -EINVAL, flags: 0, extra: EXTRA_IS_LOCAL });
   }
 
-  #goOn({ hasFailed, sqe }: Request, next: Request): void {
+  #goOn(after: Request, next: Request): void {
+    this.#following.push({ after, next });
+    if (this.#isFollowing) return;
+    this.#isFollowing = true;
+    try {
+      for (let one = this.#following.shift(); one !== undefined; one = this.#following.shift())
+        this.#follow(one.after, one.next);
+    } finally {
+      this.#isFollowing = false;
+    }
+  }
+
+  #follow({ hasFailed, sqe }: Request, next: Request): void {
     if (!hasFailed || sqe.isHard) {
       this.#run(next);
       return;
@@ -181,7 +196,7 @@ export class Execution {
     this.#post(request.sqe.index, -ECANCELED, 0, 0);
     this.#requests.delete(request.sqe.index);
     this.#count(request);
-    this.#host.ended();
+    this.#host.ended(request, -ECANCELED);
   }
 
   /** Timers end early when enough others have completed. */

@@ -1,9 +1,9 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { Reject } from '../generated/abi.ts';
 import type { BufferRingShape, NativeArena, NativeBufferGroup } from '../platform/native.ts';
 import { notMocked, Refusal } from './refusal.ts';
 
-const { EINVAL, ENOENT } = constants.errno;
+const { EINVAL, ENOENT } = Errno;
 
 /** A provided buffer: its number, and where it is. */
 export interface Provided {
@@ -108,7 +108,7 @@ export class BufferGroups {
   takeFree(number: number): number {
     const group = this.get(number);
     const buffer = group.free.shift();
-    if (buffer === undefined) return -constants.errno.ENOBUFS;
+    if (buffer === undefined) return -Errno.ENOBUFS;
     group.out.set(buffer.id, buffer);
     return buffer.id;
   }

@@ -1,4 +1,5 @@
-import { constants } from 'node:os';
+import { types } from 'node:util';
+import { Errno } from '../errnos.ts';
 import { invalidType, invalidValue, UringError } from '../errors.ts';
 import { SetupFlags } from '../generated/abi.ts';
 import { Op } from '../generated/ops.ts';
@@ -81,7 +82,7 @@ export class MockKernel {
     const flags = grantedFlags(options);
     const asked = NOT_MOCKED.find((name) => (flags & SetupFlags[name]) !== 0);
     if (asked !== undefined) throw notMocked(`rings with ${asked}`, 'leave it out');
-    if (options.attachTo !== undefined && !this.#rings.has(options.attachTo)) return -constants.errno.ESTALE;
+    if (options.attachTo !== undefined && !this.#rings.has(options.attachTo)) return -Errno.ESTALE;
     const { fd } = this.#descriptors.make('a ring');
     const host = {
       clock: this.clock,
@@ -149,6 +150,7 @@ export class MockKernel {
       for (const { number, out } of ring.groups.all)
         if (out.size > 0) leaks.push(`buffers ${[...out.keys()].join(', ')} of group ${number}`);
       for (const { asked } of ring.execution.all) leaks.push(`${asked.operation.summary} in flight`);
+      if (ring.waiting > 0) leaks.push(`${ring.waiting} operations that wait for room`);
     }
     if (leaks.length > 0) throw new UringError('ERR_URING_MOCK_LEAKS', `not given back: ${leaks.join('; ')}`);
   }
@@ -165,7 +167,7 @@ function grantedFlags({ required, forbidden, coop, sqpollIdleMs }: OpenOptions):
 }
 
 function checkHandlers(handlers: unknown): MockHandlers {
-  if (typeof handlers !== 'object' || handlers === null)
+  if (typeof handlers !== 'object' || handlers === null || Array.isArray(handlers))
     throw invalidType('handlers', 'of type object', handlers);
   for (const name of Object.keys(handlers)) {
     if (!Object.hasOwn(Op, name) && !COMMAND_NAMES.includes(name))
@@ -208,8 +210,11 @@ const COMMAND_NAMES = [
  */
 export function mock(handlers: MockHandlers, options: MockOptions = {}): MockKernel {
   checkOptions('options', options);
-  const { missing } = options;
-  for (const name of missing ?? [])
+  const { missing = [], start = new Date(0) } = options;
+  if (!types.isDate(start) || Number.isNaN(start.getTime()))
+    throw invalidType('options.start', 'a valid Date', start);
+  if (!Array.isArray(missing)) throw invalidType('options.missing', 'an array of names', missing);
+  for (const name of missing)
     if (!Object.hasOwn(Op, name)) throw invalidValue('options.missing', `names no operation: '${name}'`);
   return new MockKernel(checkHandlers(handlers), options);
 }

@@ -44,8 +44,10 @@ export class MockOperation {
   newDirFd = -100;
   /** Permissions of something new. */
   mode = 0;
-  /** Where in the file; -1 is the file's own position. */
+  /** Where in the file; -1 is the file's own position, see `position`. */
   offset = 0;
+  /** Where in the file this is: `offset`, or the file's own position, which goes on with every read and write of it. */
+  position = 0;
   /** A length, a count, or another number, in the kernel's field `len`. */
   length = 0;
   /** A copy of the bytes that are to be written or sent, of all buffers. */
@@ -68,6 +70,7 @@ export class MockOperation {
   readonly #controller = new AbortController();
   readonly #reserve: () => number;
   #newFd: number | undefined;
+  #newWriteFd: number | undefined;
 
   /** @internal */
   constructor(name: MockOperationName, reserve: () => number) {
@@ -75,10 +78,16 @@ export class MockOperation {
     this.#reserve = reserve;
   }
 
-  /** The descriptor that a new file gets, unless the handler answers another. */
+  /** The descriptor that a new file gets, unless the handler answers another; of a pipe, its end to read from. */
   get newFd(): number {
     this.#newFd ??= this.#reserve();
     return this.#newFd;
+  }
+
+  /** The descriptor that the end of a new pipe gets to which is written. */
+  get newWriteFd(): number {
+    this.#newWriteFd ??= this.#reserve();
+    return this.#newWriteFd;
   }
 
   /** @internal The same; the next file gets another. */

@@ -1,6 +1,7 @@
 // What an answer of a handler comes to in a completion.
-import { constants } from 'node:os';
+import { types } from 'node:util';
 import { ADDRESS_BYTES_MAX, checkAddress, type SocketAddressLike } from '../address.ts';
+import { Errno } from '../errnos.ts';
 import { errnoOf } from '../errors.ts';
 import { SLOTS_MAX } from '../files.ts';
 import { CQE_BUFFER_SHIFT, CqeFlags } from '../flags.ts';
@@ -13,9 +14,9 @@ import type { Descriptors, MockFile } from './descriptors.ts';
 import type { MockGroup, Provided } from './groups.ts';
 import { badAnswer } from './refusal.ts';
 import type { FileSlots } from './slots.ts';
-import { encodeStats } from './stats.ts';
+import { checkStats, encodeStats } from './stats.ts';
 
-const { EBADF, ENOBUFS, ERANGE } = constants.errno;
+const { EBADF, ENOBUFS, ERANGE } = Errno;
 /** struct io_uring_recvmsg_out: lengths of name, control messages and payload, flags. */
 const MESSAGE_OUT_BYTES = 16;
 /** Words of the description of a message: how much room there is, and where the kernel's answer goes. */
@@ -23,6 +24,9 @@ const NAME_BYTES_AT = 8;
 const NAME_AT = 48;
 const CONTROL_BYTES_AT = 20;
 const ANSWER_AT = 36;
+
+/** Flags of a completion that a handler may set. */
+const FLAGS_ALLOWED = CqeFlags.SOCK_NONEMPTY;
 
 /** The fields of a completion. */
 export interface Result {
@@ -56,14 +60,23 @@ function partsOf(name: string, answer: MockOutcome): MockResult {
     return { res: answer };
   }
   if (answer instanceof Uint8Array) return { data: answer };
+  if (types.isNativeError(answer))
+    throw badAnswer(name, 'an Error (throw it, or answer the name of an errno)');
   if (typeof answer === 'object' && answer !== null) return answer;
-  throw badAnswer(name, `a ${typeof answer}`);
+  throw badAnswer(name, answer === null ? 'null' : `a ${typeof answer}`);
+}
+
+/** Of what a completion says besides its result, most follows from the rest; saying it falsely would hang the operation. */
+function checkFlags(name: string, flags: number): void {
+  if (flags !== (flags & FLAGS_ALLOWED))
+    throw badAnswer(name, `flags ${flags}, where only SOCK_NONEMPTY (4) is not the mock's`);
 }
 
 /** Makes a completion of an answer, and does what the kernel would have done on the way. */
 export function encode(asked: Asked, answer: MockOutcome, files: Files): Result {
   const { operation, kind } = asked;
   const parts = partsOf(operation.name, answer);
+  checkFlags(operation.name, parts.flags ?? 0);
   if (parts.res !== undefined && parts.res < 0) return plain(parts.res, parts.flags ?? 0);
   const result = ENCODE[kind](asked, parts, files);
   return parts.flags === undefined ? result : { ...result, flags: result.flags | parts.flags };
@@ -86,6 +99,7 @@ const ENCODE: Readonly<Record<Asked['kind'], Encode>> = {
   descriptor: encodeDescriptor,
   stats: ({ operation, answerRoom }, { stats }) => {
     if (stats === undefined) throw badAnswer(operation.name, 'no { stats }');
+    checkStats(operation.name, stats);
     encodeStats(answerRoom as Buffer, stats);
     return plain(0);
   },
@@ -95,10 +109,12 @@ const ENCODE: Readonly<Record<Asked['kind'], Encode>> = {
     return plain(0);
   },
   message: encodeMessage,
-  pipe: ({ fileIndex, answerRoom }, _parts, { descriptors, slots }) => {
-    const ends = ['the end of a pipe to read from', 'the end of a pipe to write to'];
-    for (const [at, what] of ends.entries()) {
-      const file = descriptors.make(what);
+  pipe: ({ operation, fileIndex, answerRoom }, _parts, { descriptors, slots }) => {
+    const ends = [
+      { fd: operation.newFd, what: 'the end of a pipe to read from' },
+      { fd: operation.newWriteFd, what: 'the end of a pipe to write to' },
+    ];
+    for (const [at, file] of ends.entries()) {
       const end = fileIndex === 0 ? descriptors.open(file) : slotHandle(slots, fileIndex, at, file);
       if (end < 0) return plain(end);
       answerRoom?.writeInt32LE(end, 4 * at);
@@ -163,17 +179,23 @@ function takeBuffers(group: MockGroup, isBundle: boolean, data: Uint8Array): Res
   return plain(data.byteLength - left.byteLength, CqeFlags.BUFFER | (first.id << CQE_BUFFER_SHIFT));
 }
 
+/** With MSG_TRUNC a receive results in the size of a datagram that did not fit (recv(2)). */
+function isToldWhole({ name, flags }: Asked['operation']): boolean {
+  return (name === 'recv' || name === 'recvmsg') && (flags & MessageFlags.TRUNC) !== 0;
+}
+
 function encodeArriving(asked: Asked, { res, data, ...rest }: MockResult): Result {
-  const { operation, group } = asked;
+  const { operation, group, isBundle } = asked;
   refuseParts(asked, rest);
   const isAttribute = operation.attribute !== '';
+  const isLimited = !isAttribute && !isBundle && !isToldWhole(operation);
+  if (isLimited && res !== undefined && res > operation.room)
+    throw badAnswer(operation.name, `${res} bytes, where ${operation.room} fit`);
   if (data === undefined) {
     if (res === undefined)
       throw badAnswer(operation.name, 'nothing, where it results in bytes (0 is the end)');
     if (group !== undefined && res > 0)
       throw badAnswer(operation.name, `${res} without bytes, where a provided buffer is to be filled`);
-    if (res > operation.room && !isAttribute)
-      throw badAnswer(operation.name, `${res} bytes, where ${operation.room} fit`);
     return plain(res);
   }
   if (isAttribute && data.byteLength > operation.room)
@@ -181,7 +203,7 @@ function encodeArriving(asked: Asked, { res, data, ...rest }: MockResult): Resul
   if (data.byteLength === 0) return plain(res ?? 0);
   const result = put(asked, data);
   if (result === undefined) return NO_BUFFER;
-  return res === undefined ? result : { ...result, res };
+  return { ...result, res: res ?? (isToldWhole(operation) ? data.byteLength : result.res) };
 }
 
 function encodeDescriptor(asked: Asked, parts: MockResult, files: Files): Result {
@@ -190,10 +212,11 @@ function encodeDescriptor(asked: Asked, parts: MockResult, files: Files): Result
   refuseParts(asked, rest);
   const { descriptors, slots } = files;
   const file = { fd: res ?? operation.takeNewFd(), what: operation.summary };
-  if (address !== undefined) {
-    if (answerRoom === undefined) throw badAnswer(operation.name, '{ address }, which was not asked for');
-    writeAddress(answerRoom, address);
-  } else answerRoom?.writeUInt32LE(0, 0);
+  // Whoever did not ask for the address does not get it.
+  if (answerRoom !== undefined) {
+    if (address === undefined) answerRoom.writeUInt32LE(0, 0);
+    else writeAddress(answerRoom, address);
+  }
   if (fileIndex !== 0) {
     const placed = slots.place(fileIndex, file);
     return plain(placed.res, 0, placed.generation & EXTRA_LOW_MASK);
@@ -219,7 +242,7 @@ function encodeMessage(asked: Asked, parts: MockResult): Result {
     return encodeIntoBuffer(asked.group, description, data, name, messageFlags, res);
   if (parts.data === undefined && res === undefined)
     throw badAnswer(operation.name, 'neither bytes nor { data } (0 is the end)');
-  if (res !== undefined && parts.data === undefined && res > operation.room)
+  if (res !== undefined && res > operation.room && !isToldWhole(operation))
     throw badAnswer(operation.name, `${res} bytes, where ${operation.room} fit`);
   const { res: moved = 0 } = put(asked, data) ?? {};
   description.set(name, NAME_AT);
@@ -227,7 +250,7 @@ function encodeMessage(asked: Asked, parts: MockResult): Result {
   description.writeUInt32LE(0, ANSWER_AT + 4);
   const isCut = moved < data.byteLength;
   description.writeUInt32LE(messageFlags | (isCut ? MessageFlags.TRUNC : 0), ANSWER_AT + 8);
-  return plain(res ?? moved);
+  return plain(res ?? (isToldWhole(operation) ? data.byteLength : moved));
 }
 
 /** A message in a provided buffer, after the lengths of its parts. */

@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import type {
   BufferRingShape,
   NativeBufferGroup,
@@ -11,7 +11,7 @@ import type { BufferGroups } from './groups.ts';
 import { notMocked } from './refusal.ts';
 import type { FileSlots } from './slots.ts';
 
-const { EBUSY } = constants.errno;
+const { EBUSY } = Errno;
 
 /** What is registered with a mock ring: files and buffers, and not what is about threads, networks and users. */
 export abstract class MockRegistrations implements NativeRegistrar {

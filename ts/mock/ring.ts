@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import type { UringError } from '../errors.ts';
 import { FEATURES, SqeFlags } from '../flags.ts';
 import { Reject, SetupFlags, Word } from '../generated/abi.ts';
@@ -30,7 +30,7 @@ import { FileSlots } from './slots.ts';
 import { Sqe } from './sqe.ts';
 import { dueOf } from './timers.ts';
 
-const { EBADF, ENOENT, ENXIO } = constants.errno;
+const { EBADF, ENOENT, ENXIO } = Errno;
 const NSEC_PER_MS = 1e6;
 const SOCK_STREAM = 1;
 
@@ -139,7 +139,8 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
     const { asked } = request;
     try {
       this.#findFile(request);
-      const { fd } = asked.operation;
+      const { fd, offset } = asked.operation;
+      asked.operation.position = movesFile(asked) ? this.descriptors.position(fd) : offset;
       const isClosed = this.isOwnDescriptor(fd) && !this.#isThere(request);
       if (isClosed) this.execution.complete(request, CLOSED);
       else if (lacksBuffer(asked)) this.execution.complete(request, NO_BUFFER);
@@ -181,7 +182,8 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
     return error;
   }
 
-  ended(): void {
+  ended({ asked }: Request, res: number): void {
+    if (movesFile(asked) && res > 0) this.descriptors.advance(asked.operation.fd, res);
     this.#block.setWord(Word.inFlight, this.execution.inFlight);
   }
 
@@ -312,6 +314,11 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
       this.#block.unread > 0 ||
       this.#completions.waiting > 0
     );
+  }
+
+  /** Operations that wait in JavaScript for room in the queue. */
+  get waiting(): number {
+    return Math.max(this.#block.word(Word.pending), this.#block.word(Word.waiting));
   }
 
   get #hasRoomForPending(): boolean {
@@ -454,6 +461,11 @@ export class MockRing extends MockRegistrations implements NativeRing, Execution
     return -1;
   }
   moveOn(): void {}
+}
+
+/** A read or a write where the file stands, which goes on. */
+function movesFile({ fullBytes, operation }: Asked): boolean {
+  return fullBytes >= 0 && operation.offset === -1;
 }
 
 /** The kernel looks for a buffer first: without one nothing is received, whether there is something or not. */

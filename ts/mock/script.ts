@@ -1,4 +1,4 @@
-import { Delayed, type MockAnswer, type MockLater, type MockOutcome } from './answers.ts';
+import { Delayed, isPromise, type MockAnswer, type MockLater, type MockOutcome } from './answers.ts';
 import type { MockClock } from './clock.ts';
 
 /** One step of a script. */
@@ -24,6 +24,10 @@ export class Script {
   /** A step is asked for, and not there yet. */
   isBusy = false;
   #isOver = false;
+  /** Answers are being given, which may ask for the next one; there can be more than the stack is deep. */
+  #isServing = false;
+  /** The generator runs. */
+  #isAsking = false;
   /** Its last result was used: whoever comes next starts anew. */
   hasReturned = false;
   /** How many answers it has given. */
@@ -44,18 +48,42 @@ export class Script {
     this.#held = step;
   }
 
+  /** An operation waits for the next step. */
+  get isAwaited(): boolean {
+    return this.#takers.some(({ isWanted }) => isWanted());
+  }
+
+  /** Nobody asks any more: a generator has its `finally`. One that runs just now cannot be ended. */
+  end(): void {
+    this.#isOver = true;
+    if (this.#isAsking) return;
+    const ended = this.#steps.return?.(undefined);
+    if (isPromise(ended)) ended.then(undefined, () => {});
+  }
+
   #serve(): void {
-    while (!this.isBusy) {
-      while (this.#takers[0]?.isWanted() === false) this.#takers.shift();
-      if (this.#takers.length === 0) return;
-      if (this.#held === undefined) {
-        this.#advance();
-        continue;
-      }
-      const step = this.#held;
-      this.#held = undefined;
-      this.#takers.shift()?.use(step);
+    if (this.#isServing) return;
+    this.#isServing = true;
+    try {
+      while (!this.isBusy && this.#hasTaker()) this.#serveOne();
+    } finally {
+      this.#isServing = false;
     }
+  }
+
+  #hasTaker(): boolean {
+    while (this.#takers[0]?.isWanted() === false) this.#takers.shift();
+    return this.#takers.length > 0;
+  }
+
+  #serveOne(): void {
+    const step = this.#held;
+    if (step === undefined) {
+      this.#advance();
+      return;
+    }
+    this.#held = undefined;
+    this.#takers.shift()?.use(step);
   }
 
   /** Goes on to the next step, which is held as soon as it is there. */
@@ -66,11 +94,20 @@ export class Script {
     }
     this.isBusy = true;
     try {
-      const result = this.#steps.next();
-      if (result instanceof Promise) result.then((later) => this.#resolve(later), this.#failed);
+      const result = this.#next();
+      if (isPromise(result)) result.then((later) => this.#resolve(later), this.#failed);
       else this.#resolve(result);
     } catch (error) {
       this.#failed(error);
+    }
+  }
+
+  #next(): ReturnType<Steps['next']> {
+    this.#isAsking = true;
+    try {
+      return this.#steps.next();
+    } finally {
+      this.#isAsking = false;
     }
   }
 
@@ -115,7 +152,7 @@ export function whenThere(
     const then = (): void => void whenThere(later, clock, use, failed);
     if (timeMs !== undefined) return clock.after(timeMs, then);
     then();
-  } else if (answer instanceof Promise) answer.then(use, failed);
+  } else if (isPromise<MockOutcome>(answer)) answer.then(use, failed);
   else use(answer);
   return () => {};
 }

@@ -1,10 +1,10 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { SLOTS_MAX } from '../files.ts';
 import { Reject } from '../generated/abi.ts';
 import type { MockFile } from './descriptors.ts';
 import { Refusal } from './refusal.ts';
 
-const { EBADF, EBUSY, EINVAL, ENFILE, ENXIO } = constants.errno;
+const { EBADF, EBUSY, EINVAL, ENFILE, ENXIO } = Errno;
 /** Generations are 1 to 2047; 0 names a slot by its number alone (crates/core/src/files.rs). */
 const GENERATION_MAX = 2047;
 /** In lists of descriptors: the slot is emptied, the slot stays. */

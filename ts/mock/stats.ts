@@ -1,8 +1,20 @@
 import { StatxAt, StatxMask } from '../stats.ts';
 import type { MockStats } from './answers.ts';
+import { badAnswer } from './refusal.ts';
 
 const MS_PER_SEC = 1000;
 const NSEC_PER_MS = 1e6;
+
+const NUMBERS = ['mode', 'size', 'uid', 'gid', 'ino', 'nlink', 'blocks', 'blksize'] as const;
+const TIMES = ['atimeMs', 'mtimeMs', 'ctimeMs', 'birthtimeMs'] as const;
+
+/** Throws for what no file has. */
+export function checkStats(name: string, stats: MockStats): void {
+  const wrong =
+    NUMBERS.find((field) => !(Number.isSafeInteger(stats[field] ?? 0) && (stats[field] ?? 0) >= 0)) ??
+    TIMES.find((field) => !Number.isFinite(stats[field] ?? 0));
+  if (wrong !== undefined) throw badAnswer(name, `{ stats: { ${wrong}: ${String(stats[wrong])} } }`);
+}
 
 /** Writes a struct statx. */
 export function encodeStats(bytes: Buffer, stats: MockStats): void {

@@ -1,5 +1,5 @@
 // Timers, and limits of time: they need no handler, as the mock has a clock.
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { TIMESPEC_BYTES } from '../timespec.ts';
 import type { MockClock } from './clock.ts';
 import type { Execution } from './execution.ts';
@@ -7,7 +7,7 @@ import type { Memories } from './memory.ts';
 import type { Request } from './request.ts';
 import type { Place, Sqe } from './sqe.ts';
 
-const { EINVAL, ENOENT, ETIME } = constants.errno;
+const { EINVAL, ENOENT, ETIME } = Errno;
 /** IORING_TIMEOUT_*, IORING_LINK_TIMEOUT_UPDATE. */
 const ABSOLUTE = 1 << 0;
 const UPDATE = 1 << 1;

@@ -1,5 +1,5 @@
 // Futexes: waiting for a word of memory to change, across threads.
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { invalidType, invalidValue, outOfRange } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import { arenaIn } from '../memory/arena.ts';
@@ -122,7 +122,7 @@ export function futexWait(
   const word = new FutexWord('', words, index);
   const operation = futex<FutexWaitResult>(Op.futexWait, word, options);
   operation.offset = checkBits32('expected', expected);
-  operation.successErrno = constants.errno.EAGAIN;
+  operation.successErrno = Errno.EAGAIN;
   operation.decode = ({ res }) => (res < 0 ? 'not-equal' : 'ok');
   return operation;
 }
@@ -238,7 +238,7 @@ export function futexWaitv(
   operation.fd = 0;
   operation.arguments(new FutexList(waiters.map((waiter, at) => checkWaiter(`waiters[${at}]`, waiter))));
   operation.length = waiters.length;
-  operation.successErrno = constants.errno.EAGAIN;
+  operation.successErrno = Errno.EAGAIN;
   operation.decode = ({ res }) => (res < 0 ? 'not-equal' : res);
   return operation;
 }

@@ -1,6 +1,6 @@
 // Pipes: making them, and moving bytes through them without copying.
 import { constants } from 'node:fs';
-import { constants as osConstants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { systemError, type UringError } from '../errors.ts';
 import { FixedFile, SLOTS_MAX } from '../files.ts';
 import { Op } from '../generated/ops.ts';
@@ -42,7 +42,7 @@ const ERESTARTSYS = 512;
 
 /** What is cancelled while it waits in a worker: io_uring/rw.c makes EINTR of it, io_uring/splice.c does not. */
 function interrupted(error: UringError): UringError {
-  return error.errno === -ERESTARTSYS ? systemError(-osConstants.errno.EINTR, error.syscall ?? '') : error;
+  return error.errno === -ERESTARTSYS ? systemError(-Errno.EINTR, error.syscall ?? '') : error;
 }
 
 /** Both name the destination in `fd` and the source in the place of `file_index`. */
@@ -150,7 +150,9 @@ export interface PipeOptions extends OperationOptions {
 }
 
 const O_CLOEXEC = 0o2000000;
-const PIPE_FLAGS = constants.O_NONBLOCK | constants.O_DIRECT | constants.O_EXCL | O_CLOEXEC;
+/** Not on Windows, where only mocks run. */
+const O_NONBLOCK = constants.O_NONBLOCK ?? 0;
+const PIPE_FLAGS = O_NONBLOCK | constants.O_DIRECT | constants.O_EXCL | O_CLOEXEC;
 const END_BYTES = 4;
 
 /** Room for the two ends, which Rust answers in. */
@@ -201,7 +203,7 @@ export function pipe(
   operation.traits = { parts: ({ readFd, writeFd }) => [readFd, writeFd] };
   const pipeFlags = checkFlags(
     'options.pipeFlags',
-    options?.pipeFlags ?? constants.O_NONBLOCK,
+    options?.pipeFlags ?? O_NONBLOCK,
     PIPE_FLAGS,
     'O_* flags of pipe2(2)',
   );

@@ -1,5 +1,5 @@
 // Time: timers, and limits of time for other operations.
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { invalidValue, outOfRange } from '../errors.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
@@ -106,7 +106,7 @@ function timer<K extends 'single' | 'multishot'>(
   operation.opFlags = clockFlags(options ?? {});
   if (options?.clock !== undefined) operation.needs('options.clock', '5.15');
   if (options?.etimeSuccess === true) operation.needs('options.etimeSuccess', '5.16');
-  operation.successErrno = constants.errno.ETIME;
+  operation.successErrno = Errno.ETIME;
   operation.decode = nothing;
   return operation;
 }

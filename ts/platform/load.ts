@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { Errno } from '../errnos.ts';
 import type { Native } from './native.ts';
 import { surroundings } from './surroundings.ts';
 import { refusedSetup, type Unavailable, type UnavailableCode, unavailableError } from './unavailable.ts';
@@ -53,7 +53,7 @@ function notLoaded(tuple: string, causes: readonly unknown[]): Unavailable {
     return unavailable('addons', reason, 'allow them: --allow-addons with --permission, no --no-addons');
   }
   if (descriptorsAreOut()) {
-    return refusedSetup(-constants.errno.EMFILE, surroundings(), Number.POSITIVE_INFINITY);
+    return refusedSetup(-Errno.EMFILE, surroundings(), Number.POSITIVE_INFINITY);
   }
   if (!ARCHITECTURES.includes(process.arch)) {
     const reason = `there is no native binary for ${process.arch}, only for ${ARCHITECTURES.join(' and ')}`;

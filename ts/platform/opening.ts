@@ -1,9 +1,19 @@
 // What everybody goes through who opens a ring: it must not kill the process, and must say why when it fails.
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { systemError, type UringError } from '../errors.ts';
 import { type Native, native } from './native.ts';
 import { surroundings } from './surroundings.ts';
 import { killedTrial, refusedSetup, type Unavailable, unavailableError, untried } from './unavailable.ts';
+
+const OF_LIMITS: readonly number[] = [Errno.EMFILE, Errno.ENFILE, Errno.ENOMEM];
+/** These may be about the options of the ring, so something simple is tried. */
+const OF_WHAT_WAS_ASKED: readonly number[] = [
+  Errno.EACCES,
+  Errno.EINVAL,
+  Errno.ENOSYS,
+  Errno.EOPNOTSUPP,
+  Errno.EPERM,
+];
 
 /** On this thread a ring has been tried, or there is no filter that could kill. */
 let isHarmless = false;
@@ -37,12 +47,10 @@ export function opening(): Native {
 
 /** The error of a ring that did not open, by the kernel's answer. */
 export function setupError(result: number): UringError {
-  const { EACCES, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM } = constants.errno;
   const binding = native();
-  if ([EMFILE, ENFILE, ENOMEM].includes(-result))
+  if (OF_LIMITS.includes(-result))
     return unavailableError(refusedSetup(result, surroundings(), memlockBytes(binding)));
-  // These may be about what was asked for, so something simple is tried.
-  if ([EACCES, EINVAL, ENOSYS, EOPNOTSUPP, EPERM].includes(-result)) {
+  if (OF_WHAT_WAS_ASKED.includes(-result)) {
     const problem = tried(binding);
     if (problem !== undefined) return unavailableError(problem);
   }

@@ -1,9 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { release } from 'node:os';
+import { release, version } from 'node:os';
 
 /** What a process can learn about why io_uring is refused. What cannot be read is undefined. */
 export interface Surroundings {
+  /** What uname(2) says of the kernel. */
   readonly release: string;
+  readonly version: string;
   /** `kernel.io_uring_disabled`: 0, 1, 2, or `'absent'` in a kernel without it (before 6.6, or without io_uring). */
   readonly sysctl: number | 'absent' | undefined;
   /** `kernel.io_uring_group`: who may use it all the same when the sysctl is 1; -1 is nobody. */
@@ -51,6 +53,7 @@ export function surroundings(): Surroundings {
   const group = sysctl('io_uring_group');
   return {
     release: release(),
+    version: version(),
     sysctl: sysctl('io_uring_disabled'),
     group: group === 'absent' ? undefined : group,
     seccomp: number(status.match(/^Seccomp:\s*(\d+)/m)?.[1]),

@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { describeErrno, UringError } from '../errors.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -102,9 +103,30 @@ function notPermitted(around: Surroundings): Verdict {
   ];
 }
 
+/** The build that gVisor claims to be, whatever release it names (pkg/sentry/kernel/version/version.go). */
+const GVISOR_BUILD = 'Sun Jan 10 15:06:54 PST 2016';
+
+/** What is no Linux kernel, and says so to whoever looks. */
+function imitation({ release, version }: Surroundings): Verdict | undefined {
+  if (release.includes('gvisor') || version.includes(GVISOR_BUILD)) {
+    const reason = `this is gVisor, which imitates a Linux kernel (${release}) without io_uring`;
+    const remedy =
+      'run it with another container runtime (docker run --runtime=runc, another runtimeClassName in Kubernetes)';
+    return ['sandbox', reason, remedy];
+  }
+  // WSL 2 is a kernel, whose release ends with -microsoft-standard-WSL2.
+  if (release.endsWith('-Microsoft')) {
+    const reason = `this is WSL 1, which imitates a Linux kernel (${release}) without io_uring`;
+    return ['kernel', reason, 'use WSL 2: `wsl --set-version DISTRIBUTION 2` in Windows'];
+  }
+  return undefined;
+}
+
 /** ENOSYS: a kernel without it, a filter that hides it, or something that is no Linux kernel. */
 function notThere(around: Surroundings): Verdict {
   const { release, sysctl } = around;
+  const imitated = imitation(around);
+  if (imitated !== undefined) return imitated;
   if (isBefore(release, 5, 1) && !filters(around))
     return ['kernel', `this kernel (${release}) has no io_uring, which came with Linux 5.1`, NEWER];
   if (filters(around)) {
@@ -118,14 +140,13 @@ function notThere(around: Surroundings): Verdict {
     return ['kernel', unseen, `${NEWER}; in a sandbox, ${ALLOW_CALLS}`];
   }
   if (typeof sysctl === 'number') {
-    const imitated = 'something between this process and the kernel hides io_uring (ENOSYS)';
-    return ['sandbox', imitated, 'run it outside of the sandbox, or with another one'];
+    const hidden = 'something between this process and the kernel hides io_uring (ENOSYS)';
+    return ['sandbox', hidden, 'run it outside of the sandbox, or with another one'];
   }
   return [
     'kernel',
-    `this kernel (${release}) answers that there is no io_uring: it is built without it, or a sandbox such as gVisor or ` +
-      'WSL 1 imitates a kernel',
-    `${NEWER}; outside of gVisor, and on WSL 2`,
+    `this kernel (${release}) answers that there is no io_uring: it is built without it, or a sandbox imitates a kernel`,
+    `${NEWER}, or run it outside of the sandbox`,
   ];
 }
 
@@ -149,7 +170,7 @@ function noMemory(memlockBytes: number): Verdict {
 }
 
 function noDescriptors(errno: number): Verdict {
-  if (errno === constants.errno.ENFILE) {
+  if (errno === Errno.ENFILE) {
     const reason = 'the machine has no descriptor left (ENFILE)';
     return ['descriptors', reason, 'close files, or raise the sysctl fs.file-max'];
   }
@@ -160,7 +181,7 @@ function noDescriptors(errno: number): Verdict {
 }
 
 function verdict(errno: number, around: Surroundings, memlockBytes: number): Verdict {
-  const { EACCES, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM } = constants.errno;
+  const { EACCES, EINVAL, EMFILE, ENFILE, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM } = Errno;
   if (errno === EPERM) return notPermitted(around);
   if (errno === ENOSYS || errno === EOPNOTSUPP) return notThere(around);
   if (errno === EINVAL) return tooOld(around);

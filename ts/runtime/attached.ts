@@ -1,5 +1,5 @@
-import { constants } from 'node:os';
 import { Completion } from '../completion.ts';
+import { Errno } from '../errnos.ts';
 import { systemError, UringError } from '../errors.ts';
 import { Word } from '../generated/abi.ts';
 import type { AnyOperation } from '../operation.ts';
@@ -15,7 +15,7 @@ import { longTurns } from './watch.ts';
 /** Operations that may wait for room at a time, where the ring's options do not say; one more is an error. */
 export const WAITING_MAX: number = 1 << 16;
 
-const ECANCELED = constants.errno.ECANCELED;
+const ECANCELED = Errno.ECANCELED;
 
 /**
  * A ring on the event loop: what is started in one turn is submitted at its end, together. What finds no room waits
@@ -54,7 +54,7 @@ export class Attached {
   attach(): void {
     if (this.#attached) return;
     const result = this.#engine.native.attach(this.#onDeliver, this.#onClosed);
-    if (result === -constants.errno.EBUSY) {
+    if (result === -Errno.EBUSY) {
       const message =
         'the event loop needs the only eventfd of this ring: call registrar.unregisterEventfd(), or use the ring by hand';
       throw new UringError('ERR_URING_EVENTFD_TAKEN', message);

@@ -1,10 +1,10 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { systemError, UringError } from '../errors.ts';
 import type { NativeRing } from '../platform/native.ts';
 import type { Attached } from './attached.ts';
 import { CANCEL_AGAIN_MS } from './forgotten.ts';
 
-const ECANCELED = constants.errno.ECANCELED;
+const ECANCELED = Errno.ECANCELED;
 
 /** What an operation of a ring that closes is told. */
 export const closing = (): ReturnType<typeof systemError> => systemError(-ECANCELED, 'io_uring_enter');

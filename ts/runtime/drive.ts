@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { systemError, UringError } from '../errors.ts';
 import { Word } from '../generated/abi.ts';
 import type { HalfOwner } from '../submission-queue.ts';
@@ -7,11 +7,9 @@ import type { Attached } from './attached.ts';
 import type { Engine } from './engine.ts';
 import { nothingInFlight } from './rejects.ts';
 
-const { EAGAIN, EBUSY, ENOMEM } = constants.errno;
+const { EAGAIN, EBADFD, EBUSY, ENOMEM } = Errno;
 /** Short of something for now: what is delivered makes room. */
 const BUSY: ReadonlySet<number> = new Set([EAGAIN, EBUSY, ENOMEM]);
-/** In none of Node's tables (asm-generic/errno.h). */
-const EBADFD = 77;
 
 /** When `ring.run` returns. */
 export type RunMode = 'once' | 'untilDone' | 'forever';

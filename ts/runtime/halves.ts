@@ -1,9 +1,9 @@
 // What the two halves of a ring on two threads have in common.
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { systemError } from '../errors.ts';
 import { closedError } from './rejects.ts';
 
-const { EBADF } = constants.errno;
+const { EBADF } = Errno;
 
 /** Halves that were forgotten without being closed. */
 export const forgottenHalves: FinalizationRegistry<{ isOpen(): boolean; close(): void }> =

@@ -5,6 +5,7 @@ import type { Link, Pending } from './link.ts';
 import { canceled } from './rejects.ts';
 import type { Runner } from './runner.ts';
 import { stopRunning } from './stop.ts';
+import { onNextTurn } from './turn.ts';
 
 /**
  * A place where operations of a composite run, some together and then the next, for one item after the other. It owns
@@ -45,7 +46,7 @@ export abstract class Lane implements Settler {
       this.#pending = this.runner.attached.startTogether(links);
     } catch (error) {
       if ((error as UringError).code !== 'ERR_URING_QUEUE_FULL') throw error;
-      setImmediate(this.#onTurn);
+      onNextTurn(this.#onTurn);
       return;
     }
     this.#left = links.length;

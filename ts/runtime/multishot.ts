@@ -7,6 +7,7 @@ import { asyncCancel } from '../ops/cancel.ts';
 import type { ProvidedBuffers } from '../provided-buffers.ts';
 import type { Settler } from './handler.ts';
 import { forgetAborted, whenAborted } from './signals.ts';
+import { onNextTurn } from './turn.ts';
 
 /** Results that may wait for the consumer before the operation is stopped for the time being. */
 const WAITING_MAX = 64;
@@ -221,7 +222,7 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
     this.#cancelSent = true;
     // A request that comes while the operation is about to complete or to start again finds nothing.
     const answer = (error: UringError | null): void => {
-      if (error !== null && this.#armed) setImmediate(() => this.#cancelAgain());
+      if (error !== null && this.#armed) onNextTurn(() => this.#cancelAgain());
     };
     try {
       this.#owner.start(asyncCancel({ userData: this }), { settle: answer }, false);

@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { invalidValue, outOfRange, systemError, UringError } from '../errors.ts';
 import { EXTRA_LOW_MASK, Reject } from '../generated/abi.ts';
 import { opInfo } from '../generated/ops.ts';
@@ -142,14 +142,14 @@ export function badOffset(offset: unknown): RangeError {
 
 /** What an operation says that the kernel never got. */
 export function canceled({ name, path, dest }: AnyOperation): UringError {
-  return systemError(-constants.errno.ECANCELED, name, path, dest);
+  return systemError(-Errno.ECANCELED, name, path, dest);
 }
 
 /** A stale handle shows only in the kernel's EBADF when the slot was emptied after submission. */
 export function failure(operation: AnyOperation, res: number): UringError {
   // What a worker thread was interrupted in says ERESTARTSYS and the like where a system call would say EINTR: only reads and
   // writes put that right (io_uring/rw.c), openat for one does not.
-  const errno = RESTARTS.has(-res) ? -constants.errno.EINTR : res;
+  const errno = RESTARTS.has(-res) ? -Errno.EINTR : res;
   const error = systemError(errno, operation.name, operation.path, operation.dest);
   if (error.code === 'EINVAL' && operation.newer !== undefined)
     error.message = `${error.message}; ${operation.newer.join(', ')}`;

@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import { systemError, UringError } from '../errors.ts';
 import type { Layout, NativeRing } from '../platform/native.ts';
 import type { RingHandle } from '../ring-handle.ts';
@@ -7,7 +7,7 @@ import { checkOptions } from '../validate.ts';
 import type { Engine } from './engine.ts';
 import { closedError } from './rejects.ts';
 
-const { EBADF, EBUSY, EINVAL } = constants.errno;
+const { EBADF, EBUSY, EINVAL } = Errno;
 
 const NO_OTHER_NAME =
   'the ring has no name but its place in the table of this thread: it was opened with registeredFdOnly';

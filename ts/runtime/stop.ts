@@ -4,6 +4,7 @@ import { Operation } from '../operation.ts';
 import type { Attached } from './attached.ts';
 import { CANCEL_AGAIN_MS } from './forgotten.ts';
 import type { Link } from './link.ts';
+import { onNextTurn } from './turn.ts';
 
 /** Requests that follow each other without a pause: what they look for is soon in one of the kernel's lists again. */
 const AT_ONCE_MAX = 4;
@@ -20,7 +21,7 @@ export function stopRunning(attached: Attached, link: Link, isOver: () => boolea
   const again = (): void => stopRunning(attached, link, isOver, sent + 1);
   const settle = (error: UringError | null): void => {
     if (error === null || isOver()) return;
-    if (sent < AT_ONCE_MAX) setImmediate(again);
+    if (sent < AT_ONCE_MAX) onNextTurn(again);
     else setTimeout(again, CANCEL_AGAIN_MS).unref();
   };
   try {

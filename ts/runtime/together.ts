@@ -1,4 +1,4 @@
-import { constants } from 'node:os';
+import { Errno } from '../errnos.ts';
 import type { UringError } from '../errors.ts';
 import { SqeFlags } from '../flags.ts';
 import type { AnyOperation } from '../operation.ts';
@@ -8,7 +8,7 @@ import { Link, type Pending } from './link.ts';
 import { forgetAborted, whenAborted } from './signals.ts';
 import { stopRunning } from './stop.ts';
 
-const { EALREADY, ECANCELED, ENOENT, ETIME } = constants.errno;
+const { EALREADY, ECANCELED, ENOENT, ETIME } = Errno;
 /** What a LINK_TIMEOUT says when its time was up: also that it came too late to stop the operation. */
 const REACHED: ReadonlySet<number> = new Set([ETIME, EALREADY, ENOENT]);
 const NSEC_PER_MS = 1e6;

@@ -6,6 +6,7 @@ import type { ProvidedBuffers } from '../provided-buffers.ts';
 import type { Ring } from '../ring.ts';
 import type { RingWatchStats } from '../ring-stats.ts';
 import type { Slot } from './slots.ts';
+import { onNextTurn } from './turn.ts';
 
 /** Default of `slowOperationMs`. */
 const SLOW_OPERATION_MS = 1000;
@@ -151,7 +152,7 @@ export class Watch {
     if (this.#inTurn) return;
     this.#inTurn = true;
     const [started, read] = [performance.now(), this.#engine.word(Word.cqHead)];
-    setImmediate(() => {
+    onNextTurn(() => {
       this.#inTurn = false;
       const durationMs = performance.now() - started;
       if (durationMs < this.longTurnMs) return;
