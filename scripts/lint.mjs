@@ -10,6 +10,15 @@ const CLIPPY_DENIED = ['warnings', 'clippy::undocumented_unsafe_blocks', 'unsafe
 const sourceChecks = [
   ['cargo', 'fmt', '--all', '--check'],
   ['cargo', 'clippy', '--workspace', '--all-targets', '--', ...CLIPPY_DENIED.flatMap((lint) => ['-D', lint])],
+  ['cargo', 'fmt', '--manifest-path', 'fuzz/Cargo.toml', '--check'],
+  [
+    'cargo',
+    'clippy',
+    '--manifest-path',
+    'fuzz/Cargo.toml',
+    '--',
+    ...CLIPPY_DENIED.flatMap((lint) => ['-D', lint]),
+  ],
   ['biome', 'check', '--error-on-warnings'],
   ['tsc', '-p', '__test__/tsconfig.json', '--noEmit'],
   ['tsc', '-p', 'bench/tsconfig.json', '--noEmit'],

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { invalidType, invalidValue, outOfRange, UringError } from './errors.ts';
+import { invalidType, invalidValue, outOfRange, shown, UringError } from './errors.ts';
 import { formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from './ip.ts';
 import { checkInteger, UINT32_MAX } from './validate.ts';
 
@@ -109,9 +109,9 @@ function encodeIp(name: string, fields: IpFields): EncodedAddress {
 
 function checkFamily(name: string, family: unknown, version: number): void {
   if (family === undefined) return;
-  const wanted = typeof family === 'string' ? /^ipv([46])$/i.exec(family)?.[1] : String(family);
+  const wanted = typeof family === 'string' ? /^ipv([46])$/i.exec(family)?.[1] : shown(family);
   if (Number(wanted) !== version) {
-    throw invalidValue(`${name}.family`, `is ${String(family)}, but the address is IPv${version}`);
+    throw invalidValue(`${name}.family`, `is ${shown(family)}, but the address is IPv${version}`);
   }
 }
 
@@ -133,7 +133,7 @@ function encodeIPv4(name: string, address: string, port: number, fields: IpField
 
 function encodeIPv6(name: string, address: string, port: number, fields: IpFields): Uint8Array {
   const [plain = '', zone] = address.split('%');
-  if (zone !== undefined && fields.scopeId !== undefined && String(fields.scopeId) !== zone) {
+  if (zone !== undefined && fields.scopeId !== undefined && shown(fields.scopeId) !== zone) {
     throw invalidValue(`${name}.scopeId`, `is not the scope of the address, '${zone}': give one of them`);
   }
   const bytes = Buffer.alloc(IPV6_BYTES);

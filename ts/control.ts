@@ -2,9 +2,9 @@
 
 import { isIPv4, isIPv6 } from 'node:net';
 import { ReceivedDescriptors } from './descriptors.ts';
-import { invalidType, invalidValue, outOfRange } from './errors.ts';
+import { invalidType, invalidValue, outOfRange, shown } from './errors.ts';
 import { formatIPv4, formatIPv6, parseIPv4, parseIPv6 } from './ip.ts';
-import { checkInteger, UINT32_MAX } from './validate.ts';
+import { checkInteger, checkList, UINT32_MAX } from './validate.ts';
 
 const SOL_IP = 0;
 const SOL_SOCKET = 1;
@@ -93,8 +93,8 @@ const align = (bytes: number): number => (bytes + 7) & ~7;
 
 /** Checks control messages and encodes them, one after the other. */
 export function checkControl(name: string, messages: unknown): Uint8Array {
-  if (!Array.isArray(messages)) throw invalidType(name, 'an array of control messages', messages);
-  const encoded = messages.map((message, at) => encode(`${name}[${at}]`, message));
+  const list = checkList(name, messages, 'an array of control messages', { max: CONTROL_BYTES_MAX });
+  const encoded = list.map((message, at) => encode(`${name}[${at}]`, message));
   const total = encoded.reduce((sum, bytes) => sum + bytes.byteLength, 0);
   if (total > CONTROL_BYTES_MAX) throw outOfRange(name, `<= ${CONTROL_BYTES_MAX} bytes in all`, total);
   return Buffer.concat(encoded);
@@ -142,17 +142,14 @@ function encode(name: string, value: unknown): Uint8Array {
     default:
       throw invalidValue(
         `${name}.kind`,
-        `is no kind of control message to send: '${String((given as { kind: unknown }).kind)}'`,
+        `is no kind of control message to send: '${shown((given as { kind: unknown }).kind)}'`,
       );
   }
 }
 
 function checkDescriptors(name: string, fds: unknown): Uint8Array {
-  if (!Array.isArray(fds)) throw invalidType(name, 'an array of file descriptors', fds);
-  if (fds.length < 1 || fds.length > DESCRIPTORS_MAX) {
-    throw outOfRange(`${name}.length`, `>= 1 and <= ${DESCRIPTORS_MAX}`, fds.length);
-  }
-  return Buffer.concat(fds.map((fd, at) => int32(checkInteger(`${name}[${at}]`, fd, 0, 0x7fff_ffff))));
+  const list = checkList(name, fds, 'an array of file descriptors', { min: 1, max: DESCRIPTORS_MAX });
+  return Buffer.concat(list.map((fd, at) => int32(checkInteger(`${name}[${at}]`, fd, 0, 0x7fff_ffff))));
 }
 
 function checkCredentials(name: string, { pid, uid, gid }: Credentials): Uint8Array {
@@ -167,11 +164,11 @@ function checkPacketInfo(name: string, info: PacketInfo): Uint8Array {
   const index = int32(checkInteger(`${name}.interfaceIndex`, info.interfaceIndex, 0, 0x7fff_ffff));
   const { family, address } = info;
   if (family !== 'IPv4' && family !== 'IPv6') {
-    throw invalidValue(`${name}.family`, `is neither 'IPv4' nor 'IPv6': ${String(family)}`);
+    throw invalidValue(`${name}.family`, `is neither 'IPv4' nor 'IPv6': ${shown(family)}`);
   }
   const isRight = family === 'IPv4' ? isIPv4 : isIPv6;
   if (address !== undefined && (typeof address !== 'string' || !isRight(address) || address.includes('%'))) {
-    throw invalidValue(`${name}.address`, `is no ${family} address: ${String(address)}`);
+    throw invalidValue(`${name}.address`, `is no ${family} address: ${shown(address)}`);
   }
   if (family === 'IPv6') {
     return message(SOL_IPV6, IPV6_PKTINFO, Buffer.concat([parseIPv6(address ?? '::'), index]));

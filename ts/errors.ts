@@ -165,13 +165,21 @@ export function systemError(result: number, syscall: string, path?: string, dest
   });
 }
 
+/** What kind of value it is. The name of a class is whatever the object says. */
+function kindOf(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return value === null ? 'null' : typeof value;
+  const name: unknown = value.constructor?.name;
+  return typeof name === 'string' ? name : 'an object';
+}
+
+/** @internal A value in a message: of objects only the kind, because not all can be made strings. */
+export function shown(value: unknown): string {
+  return typeof value === 'object' || typeof value === 'function' ? kindOf(value) : String(value);
+}
+
 /** Node's `ERR_INVALID_ARG_TYPE`, which has no public constructor. */
 export function invalidType(name: string, expected: string, value: unknown): TypeError {
-  const received =
-    value === null ? 'null' : typeof value === 'object' ? value.constructor?.name : typeof value;
-  const error = new TypeError(
-    `The "${name}" argument must be ${expected}. Received ${received ?? 'an object'}`,
-  );
+  const error = new TypeError(`The "${name}" argument must be ${expected}. Received ${kindOf(value)}`);
   return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' });
 }
 
@@ -183,7 +191,7 @@ export function invalidValue(name: string, problem: string): TypeError {
 /** Node's `ERR_OUT_OF_RANGE`. */
 export function outOfRange(name: string, allowed: string, value: unknown): RangeError {
   const error = new RangeError(
-    `The value of "${name}" is out of range. It must be ${allowed}. Received ${String(value)}`,
+    `The value of "${name}" is out of range. It must be ${allowed}. Received ${shown(value)}`,
   );
   return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
 }

@@ -1,7 +1,7 @@
 import { invalidType, invalidValue, outOfRange, UringError } from './errors.ts';
 import type { NativeRing } from './platform/native.ts';
 import { registrationError } from './registrar-options.ts';
-import { checkInteger, checkOptions, checkTag } from './validate.ts';
+import { checkInteger, checkList, checkOptions, checkTag } from './validate.ts';
 
 /** Slot and generation in one number, as `crates/core/src/files.rs` has it. */
 const GENERATION_SHIFT = 20;
@@ -150,18 +150,16 @@ export class FileTable {
   ): (FixedFile | undefined)[] {
     this.#assertUsable();
     this.#checkSlot('first', first);
-    if (!Array.isArray(fds)) throw invalidType('fds', 'an array of descriptors', fds);
-    if (fds.length < 1 || first + fds.length > this.slots) {
-      throw outOfRange('fds.length', `>= 1 and <= ${this.slots - first}`, fds.length);
-    }
-    for (const [at, fd] of fds.entries()) checkInteger(`fds[${at}]`, fd, SKIP, 0x7fff_ffff);
+    const list = checkList('fds', fds, 'an array of descriptors', { min: 1, max: this.slots - first });
+    const descriptors = list.map((fd, at) => checkInteger(`fds[${at}]`, fd, SKIP, 0x7fff_ffff));
     checkOptions('options', options);
-    const tags = fds.map((fd, at) => {
-      const tag = checkTag(`options.tags[${at}]`, options.tags?.[at]);
+    const given = options.tags;
+    const tags = descriptors.map((fd, at) => {
+      const tag = checkTag(`options.tags[${at}]`, given?.[at]);
       if (tag === undefined || fd >= 0) return tag;
       throw invalidValue(`options.tags[${at}]`, 'is for a slot that gets no file');
     });
-    const handles = this.#owner.native.updateFiles(first, [...fds], tags);
+    const handles = this.#owner.native.updateFiles(first, descriptors, tags);
     if ((handles[0] ?? 0) < 0) throw registrationError(handles[0] as number);
     return handles.map((handle) => (handle === 0 ? undefined : new FixedFile(this.#ring, handle)));
   }

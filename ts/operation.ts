@@ -127,6 +127,14 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
     }
   }
 
+  /**
+   * @internal Whether a value is one: neither what only inherits from this class nor a proxy, which could run the user's
+   * code, and prepare something else, while a record is written.
+   */
+  static is(value: unknown): value is AnyOperation {
+    return typeof value === 'object' && value !== null && #belongsTo in value;
+  }
+
   /** @internal Its name in the table of operations. */
   get name(): string {
     return this.syscall ?? opInfo[this.opcode]?.name ?? 'io_uring';

@@ -1,9 +1,9 @@
 // What the methods of a registrar take and answer, and how it is checked.
-import { invalidType, invalidValue, systemError, type UringError } from './errors.ts';
+import { invalidType, invalidValue, shown, systemError, type UringError } from './errors.ts';
 import { Op } from './generated/ops.ts';
 import { registrations } from './generated/registrations.ts';
 import type { Allowed } from './platform/native.ts';
-import { checkInteger, checkName, checkOptions, isSet } from './validate.ts';
+import { checkInteger, checkList, checkName, checkOptions, isSet } from './validate.ts';
 
 /** Where a ring signals that completions have arrived. */
 export interface EventfdOptions {
@@ -71,16 +71,18 @@ const ALWAYS: readonly (keyof typeof registrations)[] = [
 /** All flags of submissions (IOSQE_*). */
 const SQE_FLAGS_ALL = 0x7f;
 
+/** More than there are; a name may stand there twice. */
+const NAMES_MAX = 1024;
+
 function numbersOf<T extends string>(
   name: string,
   names: readonly T[] | undefined,
   numberOf: (name: T) => number | undefined,
 ): number[] | undefined {
   if (names === undefined) return undefined;
-  if (!Array.isArray(names)) throw invalidType(name, 'an array of names', names);
-  return names.map((one: T, at) => {
-    const number = numberOf(one);
-    if (number === undefined) throw invalidValue(`${name}[${at}]`, `is no such name: ${String(one)}`);
+  return checkList(name, names, 'an array of names', { max: NAMES_MAX }).map((one, at) => {
+    const number = typeof one === 'string' ? numberOf(one as T) : undefined;
+    if (number === undefined) throw invalidValue(`${name}[${at}]`, `is no such name: ${shown(one)}`);
     return number;
   });
 }

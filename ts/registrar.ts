@@ -25,6 +25,7 @@ import { closedError } from './runtime/rejects.ts';
 import {
   checkBoolean,
   checkInteger,
+  checkList,
   checkName,
   checkOptions,
   checkTag,
@@ -350,10 +351,12 @@ export class Registrar {
    */
   setWorkerAffinity(cpus: readonly number[] | null): void {
     this.#assertOpen();
-    if (cpus !== null && !Array.isArray(cpus)) throw invalidType('cpus', 'an array of numbers or null', cpus);
-    if (cpus?.length === 0) throw invalidValue('cpus', 'names no processor: give null for all');
-    for (const [at, cpu] of (cpus ?? []).entries()) checkInteger(`cpus[${at}]`, cpu, 0, CPU_MAX);
-    const result = this.#native.setWorkerAffinity([...(cpus ?? [])]);
+    const list =
+      cpus === null ? [] : checkList('cpus', cpus, 'an array of numbers or null', { max: CPU_MAX + 1 });
+    if (cpus !== null && list.length === 0)
+      throw invalidValue('cpus', 'names no processor: give null for all');
+    const numbers = list.map((cpu, at) => checkInteger(`cpus[${at}]`, cpu, 0, CPU_MAX));
+    const result = this.#native.setWorkerAffinity(numbers);
     this.#check(result, { EINVAL: 'the process may not use all of these processors' });
   }
 

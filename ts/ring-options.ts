@@ -1,5 +1,5 @@
 import { Errno } from './errnos.ts';
-import { invalidType, invalidValue, systemError, UringError } from './errors.ts';
+import { invalidType, invalidValue, shown, systemError, UringError } from './errors.ts';
 import { FEATURES } from './flags.ts';
 import { SetupFlags } from './generated/abi.ts';
 import { kOpener, type NativeRing, type Opener, type OpenOptions } from './platform/native.ts';
@@ -104,7 +104,7 @@ function checkFeatures(features: unknown): readonly Feature[] {
   if (!Array.isArray(features)) throw invalidType('options.requireFeatures', 'an array of names', features);
   for (const name of features) {
     if (!FEATURES.includes(name)) {
-      const problem = `has ${String(name)}, which is none of ${FEATURES.join(', ')}`;
+      const problem = `has ${shown(name)}, which is none of ${FEATURES.join(', ')}`;
       throw invalidValue('options.requireFeatures', problem);
     }
   }

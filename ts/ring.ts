@@ -2,7 +2,7 @@ import type { BufferGroup, BufferGroupOptions } from './buffer-group.ts';
 import { ByHand } from './by-hand.ts';
 import type { ChainResults, SingleOperation } from './chain.ts';
 import { CompletionQueue } from './completion-queue.ts';
-import { invalidValue, systemError, UringError } from './errors.ts';
+import { invalidValue, shown, systemError, UringError } from './errors.ts';
 import { type ChainOptions, checkSignal, type ExecOptions } from './exec-options.ts';
 import { FEATURES } from './flags.ts';
 import { Op, opInfo } from './generated/ops.ts';
@@ -75,8 +75,11 @@ export class Ring extends ByHand {
    * @throws `ERR_URING_UNAVAILABLE` where there is no io_uring, `ERR_OUT_OF_RANGE` for sizes that are no powers of
    * two or too large, and the kernel's error when it refuses what was asked for
    */
-  constructor(options: RingOptions = {}) {
+  constructor(given: RingOptions = {}) {
     super();
+    checkOptions('options', given);
+    // Looked at once: a getter that throws later would leave the ring behind that is open by then.
+    const options = { ...given };
     this.#native = openRing(options);
     const layout = this.#native.layout();
     if (layout === null) throw new UringError('ERR_URING_CLOSED', 'the ring closed while it was opened');
@@ -165,7 +168,8 @@ export class Ring extends ByHand {
   }
   /** Whether this kernel has an operation, by its name in this package, such as `'futexWait'`. */
   supports(name: keyof typeof Op): boolean {
-    if (!Object.hasOwn(Op, name)) throw invalidValue('name', `is no operation: ${String(name)}`);
+    if (typeof name !== 'string' || !Object.hasOwn(Op, name))
+      throw invalidValue('name', `is no operation: ${shown(name)}`);
     return this.#engine.layout.operations.includes(Op[name]);
   }
   /** `close` was called. */

@@ -89,7 +89,7 @@ export class SubmissionQueue {
 
   /** @internal Refuses what cannot be prepared here. */
   protected check(operation: AnyOperation, _userData: unknown): void {
-    if (!(operation instanceof Operation))
+    if (!Operation.is(operation))
       throw invalidType('operation', 'an operation, such as read(...)', operation);
   }
 

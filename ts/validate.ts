@@ -69,6 +69,23 @@ export function checkFunction(name: string, value: unknown): void {
   if (typeof value !== 'function') throw invalidType(name, 'of type function', value);
 }
 
+/**
+ * The items of an array, each looked at once: what is checked is what is used, and a hole is an item like any other.
+ */
+export function checkList(
+  name: string,
+  value: unknown,
+  expected: string,
+  { min = 0, max }: { readonly min?: number; readonly max: number },
+): unknown[] {
+  if (!Array.isArray(value)) throw invalidType(name, expected, value);
+  const { length } = value;
+  if (length < min || length > max) throw outOfRange(`${name}.length`, `>= ${min} and <= ${max}`, length);
+  const items: unknown[] = [];
+  for (let at = 0; at < length; at += 1) items.push(value[at]);
+  return items;
+}
+
 /** An options object, or nothing. */
 export function checkOptions(name: string, value: unknown): void {
   if (value !== undefined && (typeof value !== 'object' || value === null)) {

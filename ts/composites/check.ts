@@ -1,5 +1,5 @@
 // What composites have in common: what they work with.
-import { invalidType, invalidValue } from '../errors.ts';
+import { invalidType, invalidValue, shown } from '../errors.ts';
 import { type CheckedText, checkPath, type Path } from '../ops/path-arguments.ts';
 import { Ring } from '../ring.ts';
 import { checkInteger } from '../validate.ts';
@@ -18,7 +18,7 @@ export function checkRing(ring: unknown): Ring {
 export function checkEncoding(encoding: unknown): BufferEncoding | undefined {
   if (encoding === undefined || encoding === null) return undefined;
   if (typeof encoding === 'string' && Buffer.isEncoding(encoding)) return encoding;
-  throw invalidValue('options.encoding', `is no encoding: ${String(encoding)}`);
+  throw invalidValue('options.encoding', `is no encoding: ${shown(encoding)}`);
 }
 
 /** @internal How many to work on at a time. */

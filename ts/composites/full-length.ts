@@ -10,13 +10,15 @@ import { read, write, writev } from '../ops/file.ts';
 import { recv } from '../ops/receive.ts';
 import { send } from '../ops/send.ts';
 import type { Ring } from '../ring.ts';
-import { checkInteger, checkOffset } from '../validate.ts';
+import { checkInteger, checkList, checkOffset } from '../validate.ts';
 import { checkRing } from './check.ts';
 import { OwnPosition } from './own-position.ts';
 import { Remaining } from './remaining.ts';
 
 /** What is copied on the way goes in pieces, so that the copies stay small. */
 const PIECE_BYTES = 1 << 22;
+/** As many as an array can really have, rather than a length that only claims it. */
+const PARTS_MAX = 1 << 24;
 /** UIO_MAXIOV. */
 const VECTORS_MAX = 1024;
 
@@ -232,7 +234,8 @@ export function writing(
 /** @internal One buffer or several. */
 export function checkParts(name: string, data: unknown): Uint8Array[] {
   if (!Array.isArray(data)) return [toBytes(name, data)];
-  return data.map((part, at) => toBytes(`${name}[${at}]`, part));
+  const parts = checkList(name, data, 'an array of buffers', { max: PARTS_MAX });
+  return parts.map((part, at) => toBytes(`${name}[${at}]`, part));
 }
 
 /**

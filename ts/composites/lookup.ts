@@ -1,7 +1,7 @@
 // From the name of a host to its addresses, in the order in which they are to be tried.
 import { ADDRCONFIG, type LookupAddress, lookup as systemLookup } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
-import { AbortError, UringError } from '../errors.ts';
+import { AbortError, shown, UringError } from '../errors.ts';
 import type { Ring } from '../ring.ts';
 import { forgetAborted, whenAborted } from '../runtime/signals.ts';
 import { checkFunction, checkInteger, checkName, UINT32_MAX } from '../validate.ts';
@@ -43,7 +43,7 @@ export function checkHostLookup({ family = 0, hints = 0, lookup }: HostLookupOpt
 }
 
 function checkVersion(family: number): 0 | 4 | 6 {
-  return checkName('options.family', String(family), { 0: 0, 4: 4, 6: 6 } as const);
+  return checkName('options.family', shown(family), { 0: 0, 4: 4, 6: 6 } as const);
 }
 
 /**
@@ -100,7 +100,7 @@ function inOrder(host: string, family: 0 | 4 | 6, answered: readonly string[]): 
 }
 
 function notAddress(host: string, address: unknown): TypeError {
-  const error = new TypeError(`Invalid IP address: ${String(address)}, which options.lookup answered`);
+  const error = new TypeError(`Invalid IP address: ${shown(address)}, which options.lookup answered`);
   return Object.assign(error, { code: 'ERR_INVALID_IP_ADDRESS', host });
 }
 

@@ -1,5 +1,5 @@
 // Writing whole files.
-import { hasNotRun, invalidValue, type UringError } from '../errors.ts';
+import { hasNotRun, invalidValue, shown, type UringError } from '../errors.ts';
 import type { ExecOptions } from '../exec-options.ts';
 import type { Bytes } from '../memory/bytes.ts';
 import { close, openat } from '../ops/open.ts';
@@ -41,7 +41,7 @@ function checkData(data: unknown, encoding: BufferEncoding | undefined): Uint8Ar
 function checkFsync(wanted: unknown): { readonly dataOnly: boolean } | undefined {
   if (wanted === undefined || wanted === false) return undefined;
   if (wanted === true || wanted === 'data') return { dataOnly: wanted === 'data' };
-  throw invalidValue('options.fsync', `must be a boolean or 'data'. Received ${String(wanted)}`);
+  throw invalidValue('options.fsync', `must be a boolean or 'data'. Received ${shown(wanted)}`);
 }
 
 /**

@@ -1,5 +1,6 @@
-import { invalidType, invalidValue, systemError } from '../errors.ts';
+import { invalidValue, systemError } from '../errors.ts';
 import type { NativeMemory, NativeRing } from '../platform/native.ts';
+import { checkList } from '../validate.ts';
 
 /** What an ArrayBuffer over an arena is known by; the ring is compared by identity. */
 export interface Arena {
@@ -46,10 +47,12 @@ export function shareArena(memory: ArrayBufferLike, original: Arena, clone: Aren
   shared.register(memory, { native: new WeakRef(native), handle: clone.handle });
 }
 
+/** Arenas that a ring can have (crates/core/src/arenas.rs). */
+const BUFFERS_MAX = 65_535;
+
 /** The arenas of a ring under each of the buffers, or Node's error for what is no such memory. */
 export function arenasUnder(buffers: unknown, ring: unknown, whose: string): Arena[] {
-  if (!Array.isArray(buffers)) throw invalidType('buffers', 'an array of buffers', buffers);
-  return buffers.map((buffer: unknown, at) => {
+  return checkList('buffers', buffers, 'an array of buffers', { max: BUFFERS_MAX }).map((buffer, at) => {
     const arena = buffer instanceof Uint8Array ? arenaOf(buffer) : undefined;
     if (arena !== undefined && arena.ring === ring) return arena;
     throw invalidValue(`buffers[${at}]`, `is no memory of ring.alloc() of ${whose}`);

@@ -16,7 +16,7 @@ export type OperationTarget = AnyOperation | { readonly userData: unknown };
 
 /** @internal */
 export function checkTarget(name: string, target: unknown): CancelTarget {
-  if (target instanceof Operation) return { operation: target };
+  if (Operation.is(target)) return { operation: target };
   if (typeof target !== 'object' || target === null || !('userData' in target)) {
     throw invalidType(name, 'an operation or { userData }', target);
   }
@@ -100,7 +100,7 @@ export function asyncCancel(target: AsyncCancelTarget, options?: OperationOption
   if (typeof target !== 'object' || target === null) {
     throw invalidType('target', 'an operation, { userData }, { fd }, { opcode } or { any: true }', target);
   }
-  if (target instanceof Operation || 'userData' in target) {
+  if (Operation.is(target) || 'userData' in target) {
     operation.cancels(checkTarget('target', target));
     return operation;
   }

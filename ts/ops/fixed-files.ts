@@ -1,10 +1,10 @@
 // Registered files: slots filled and emptied by an operation, and made descriptors again.
-import { invalidType, outOfRange } from '../errors.ts';
+import { invalidType } from '../errors.ts';
 import { FixedFile, SLOTS_MAX } from '../files.ts';
 import { Op } from '../generated/ops.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { Operation, type OperationOptions, type Outcome, type Payload } from '../operation.ts';
-import { checkBoolean, checkInteger, checkOptions } from '../validate.ts';
+import { checkBoolean, checkInteger, checkList, checkOptions } from '../validate.ts';
 
 /** IORING_FILE_INDEX_ALLOC, in the low half of `off`. */
 const ANY_SLOT = 0xffff_ffff;
@@ -74,15 +74,12 @@ export function filesUpdate(
   const isAny = first === 'any';
   if (!isAny && typeof first !== 'number') throw invalidType('first', "a number or 'any'", first);
   operation.offset = isAny ? ANY_SLOT : checkInteger('first', first, 0, SLOTS_MAX - 1);
-  if (!Array.isArray(fds)) throw invalidType('fds', 'an array of file descriptors', fds);
-  if (fds.length < 1 || fds.length > SLOTS_MAX) {
-    throw outOfRange('fds.length', `>= 1 and <= ${SLOTS_MAX}`, fds.length);
-  }
-  for (const [at, fd] of fds.entries()) checkInteger(`fds[${at}]`, fd, isAny ? 0 : SKIP, 0x7fff_ffff);
-  operation.length = fds.length;
-  operation.arguments(new DescriptorsPayload(fds));
+  const list = checkList('fds', fds, 'an array of file descriptors', { min: 1, max: SLOTS_MAX });
+  const descriptors = list.map((fd, at) => checkInteger(`fds[${at}]`, fd, isAny ? 0 : SKIP, 0x7fff_ffff));
+  operation.length = descriptors.length;
+  operation.arguments(new DescriptorsPayload(descriptors));
   operation.decode = decodeFiles;
-  const isFilled = fds.map((fd) => fd !== SKIP);
+  const isFilled = descriptors.map((fd) => fd !== SKIP);
   operation.traits = { parts: (files) => files.filter((_file, at) => isFilled[at]) };
   return operation;
 }

@@ -6,7 +6,7 @@ import { arenaIn } from '../memory/arena.ts';
 import type { Place } from '../memory/placed.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import { Operation, type OperationOptions, type Payload } from '../operation.ts';
-import { checkBits32, checkBoolean, checkInteger, checkOptions, UINT32_MAX } from '../validate.ts';
+import { checkBits32, checkBoolean, checkInteger, checkList, checkOptions, UINT32_MAX } from '../validate.ts';
 
 /** FUTEX2_SIZE_U32, the only size the kernel has, and FUTEX2_PRIVATE (include/uapi/linux/futex.h). */
 const SIZE_U32 = 2;
@@ -229,15 +229,12 @@ export function futexWaitv(
   options?: OperationOptions,
 ): Operation<number | 'not-equal'> {
   const operation = new Operation<number | 'not-equal'>(Op.futexWaitv, options);
-  if (!Array.isArray(waiters))
-    throw invalidType('waiters', 'an array of { words, index, expected }', waiters);
-  if (waiters.length < 1 || waiters.length > WAITS_MAX) {
-    throw outOfRange('waiters.length', `>= 1 and <= ${WAITS_MAX}`, waiters.length);
-  }
+  const expected = 'an array of { words, index, expected }';
+  const list = checkList('waiters', waiters, expected, { min: 1, max: WAITS_MAX });
   // io_futexv_prep in io_uring/futex.c refuses -1 here.
   operation.fd = 0;
-  operation.arguments(new FutexList(waiters.map((waiter, at) => checkWaiter(`waiters[${at}]`, waiter))));
-  operation.length = waiters.length;
+  operation.arguments(new FutexList(list.map((waiter, at) => checkWaiter(`waiters[${at}]`, waiter))));
+  operation.length = list.length;
   operation.successErrno = Errno.EAGAIN;
   operation.decode = ({ res }) => (res < 0 ? 'not-equal' : res);
   return operation;

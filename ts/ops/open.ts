@@ -1,11 +1,11 @@
 // Opening and closing files.
 import { constants } from 'node:fs';
-import { invalidType, invalidValue } from '../errors.ts';
+import { invalidValue } from '../errors.ts';
 import { type FixedFile, SLOTS_MAX } from '../files.ts';
 import { SqeFlags } from '../flags.ts';
 import { Op } from '../generated/ops.ts';
 import { type Fd, Operation, type OperationOptions } from '../operation.ts';
-import { checkInteger, checkName } from '../validate.ts';
+import { checkInteger, checkList, checkName } from '../validate.ts';
 import { type DirectOptions, makeDirect } from './direct.ts';
 import { checkDirectory, type Path, takePath } from './path-arguments.ts';
 import { nothing } from './results.ts';
@@ -129,10 +129,13 @@ export interface Openat2Options extends OpenatOptions {
 /** sizeof(struct open_how): flags, mode and resolve, of 64 bits each. */
 const OPEN_HOW_BYTES = 24;
 
+/** More than there are; a rule may stand there twice. */
+const RULES_MAX = 64;
+
 function checkResolve(rules: unknown): number {
-  if (!Array.isArray(rules)) throw invalidType('options.resolve', 'an array of rules', rules);
+  const list = checkList('options.resolve', rules, 'an array of rules', { max: RULES_MAX });
   let resolve = 0;
-  for (const [at, rule] of rules.entries()) {
+  for (const [at, rule] of list.entries()) {
     resolve |= checkName(`options.resolve[${at}]`, rule, RESOLVE);
   }
   const both = RESOLVE.beneath | RESOLVE.inRoot;

@@ -1,10 +1,11 @@
-import { invalidType, outOfRange, UringError } from '../errors.ts';
+import { outOfRange, UringError } from '../errors.ts';
 import { arenaIn } from '../memory/arena.ts';
-import { type Bytes, checkBytes, TRANSFER_BYTES_MAX } from '../memory/bytes.ts';
+import { checkBytes, TRANSFER_BYTES_MAX } from '../memory/bytes.ts';
 import { type Place, PlacedBuffer } from '../memory/placed.ts';
 import type { StagedBlock } from '../memory/staging.ts';
 import type { Access, Payload } from '../operation.ts';
 import { notRegistered } from '../runtime/rejects.ts';
+import { checkList } from '../validate.ts';
 
 /** IOV_MAX. */
 const VECTORS_MAX = 1024;
@@ -13,11 +14,8 @@ const ENTRY_BYTES = 16;
 
 /** @internal */
 export function checkVectors(name: string, buffers: unknown): readonly Uint8Array[] {
-  if (!Array.isArray(buffers)) throw invalidType(name, 'an array of buffers', buffers);
-  if (buffers.length < 1 || buffers.length > VECTORS_MAX) {
-    throw outOfRange(`${name}.length`, `>= 1 and <= ${VECTORS_MAX}`, buffers.length);
-  }
-  const views = buffers.map((buffer: Bytes, at) => checkBytes(`${name}[${at}]`, buffer, 'refused'));
+  const list = checkList(name, buffers, 'an array of buffers', { min: 1, max: VECTORS_MAX });
+  const views = list.map((buffer, at) => checkBytes(`${name}[${at}]`, buffer, 'refused'));
   const total = views.reduce((sum, view) => sum + view.byteLength, 0);
   if (total > TRANSFER_BYTES_MAX) throw outOfRange(name, `<= ${TRANSFER_BYTES_MAX} bytes in all`, total);
   return views;

@@ -18,7 +18,7 @@ import type { Layout, NativeRing, NativeSubmission } from '../platform/native.ts
 import { eventOf } from './events.ts';
 import { call, type Handler } from './handler.ts';
 import type { Link } from './link.ts';
-import { badOffset, failure, notRegistered, rejected, unsupported } from './rejects.ts';
+import { badOffset, failure, notRegistered, reentered, rejected, unsupported } from './rejects.ts';
 import { type Slot, Slots } from './slots.ts';
 import { Targets } from './targets.ts';
 import { slowOperations, Watch } from './watch.ts';
@@ -123,12 +123,14 @@ export class Engine<N extends NativeSubmission = NativeRing> {
    * has used them, which few programs ever do.
    */
   prep(operation: AnyOperation, handler: Handler | undefined, userData: unknown, flags: number): boolean {
+    // First: it may be a getter by now, which may prepare something itself.
+    const offset = operation.offset;
+    if (typeof offset !== 'number') throw badOffset(offset);
     const words = this.#words;
     const tail = words[Word.sqTail] as number;
     if (((tail - (words[Word.sqHead] as number)) | 0) >= this.#entries) return false;
     if (operation.owner !== undefined && operation.owner !== this.#ring) throw foreignRing();
     if (this.#supported[operation.opcode] !== true) throw unsupported(operation);
-    const offset = operation.offset;
     // Most offsets are 32-bit integers, which V8 handles without going through doubles.
     const isSmall = (offset | 0) === offset;
     if (offset < -1 || (!isSmall && !Number.isSafeInteger(offset))) throw badOffset(offset);
@@ -188,7 +190,9 @@ export class Engine<N extends NativeSubmission = NativeRing> {
 
   #writeArgumentsOrGiveUp(operation: AnyOperation, slot: Slot, base: number): void {
     try {
+      const tail = this.word(Word.sqTail);
       this.#writeArguments(operation, slot, base);
+      if (this.word(Word.sqTail) !== tail) throw reentered();
     } catch (error) {
       this.#unstage(slot);
       this.#free(slot);
@@ -242,7 +246,8 @@ export class Engine<N extends NativeSubmission = NativeRing> {
 
   /** Takes the last `count` records back; nothing of them has reached Rust. */
   unprep(count: number): void {
-    for (let taken = 0; taken < count; taken += 1) {
+    // What a getter has submitted meanwhile is not there any more.
+    for (let left = Math.min(count, this.prepared); left > 0; left -= 1) {
       const tail = (this.word(Word.sqTail) - 1) | 0;
       const base = (tail & (this.#entries - 1)) * RECORD_WORDS;
       const slot = this.slots.all[this.#records[base + 8] as number] as Slot;

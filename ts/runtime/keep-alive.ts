@@ -39,7 +39,7 @@ export class KeepAlive {
 
   /** A run of an operation that is unreferenced, or is not. */
   #find(operation: AnyOperation, isUnref: boolean): Slot | Link | undefined {
-    if (!(operation instanceof Operation)) throw invalidType('operation', 'an operation', operation);
+    if (!Operation.is(operation)) throw invalidType('operation', 'an operation', operation);
     const isMeant = (run: Slot | Link): boolean => run.operation === operation && run.isUnref === isUnref;
     return this.#engine.slots.find(isMeant) ?? this.#attached.find(isMeant);
   }

@@ -112,6 +112,13 @@ export function nothingInFlight(): UringError {
   return new UringError('ERR_URING_NOTHING_IN_FLIGHT', message);
 }
 
+/** A getter on a buffer has prepared another operation in the place of the one that it belongs to. */
+export function reentered(): UringError {
+  const message =
+    'a getter of an argument has used the ring while its operation was prepared: give plain values';
+  return new UringError('ERR_URING_REENTERED', message);
+}
+
 /** An operation that needs registered memory got other. */
 export function notRegistered(otherwise = 'use read and write'): UringError {
   const message = `the buffer is not registered memory: take it from ring.alloc() of this ring, or ${otherwise}`;

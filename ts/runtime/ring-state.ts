@@ -1,5 +1,5 @@
 import { Errno } from '../errnos.ts';
-import { systemError, UringError } from '../errors.ts';
+import { invalidType, systemError, UringError } from '../errors.ts';
 import type { Layout, NativeRing } from '../platform/native.ts';
 import type { RingHandle } from '../ring-handle.ts';
 import { checkSizes, tableFull } from '../ring-options.ts';
@@ -60,6 +60,7 @@ export class RingState {
 
   /** @param longestWaiting of the chains that wait for room */
   resize(options: { entries?: number; cqEntries?: number }, longestWaiting: number): void {
+    if (options === undefined) throw invalidType('options', 'of type object', options);
     checkOptions('options', options);
     const { layout } = this.#engine;
     const entries = options.entries ?? layout.sqEntries;

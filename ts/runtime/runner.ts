@@ -201,7 +201,7 @@ export class Runner {
   }
 
   multishot<T>(operation: Operation<T, 'multishot'>, signal: AbortSignal | undefined): MultishotStream<T> {
-    if (!(operation instanceof Operation) || !operation.isMultishot)
+    if (!Operation.is(operation) || !operation.isMultishot)
       throw invalidType('operation', 'a multishot operation', operation);
     return new MultishotStream(this.#streamOwner, operation, signal);
   }
@@ -216,7 +216,7 @@ export class Runner {
     const { engine, state } = this.#parts;
     if (engine.isClosing) throw closedError();
     if (state.isDisabled) throw disabledError();
-    if (!(operation instanceof Operation))
+    if (!Operation.is(operation))
       throw invalidType('operation', 'an operation, such as read(...)', operation);
     // Whatever is started meanwhile, or a full queue, would come between the links.
     if (operation.hasFlags(SqeFlags.LINK | SqeFlags.HARDLINK))
