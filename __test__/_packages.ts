@@ -1,0 +1,135 @@
+// The packages as they are published, a registry that has them, and npm, run by the Node that runs the tests.
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { basename, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { ROOT, runNode, runProgram } from './_process.ts';
+
+export const NPM_TIMEOUT_MS = 180_000;
+
+export interface Platform {
+  readonly tuple: string;
+  readonly triple: string;
+  readonly cpu: string;
+  readonly libc: 'gnu' | 'musl';
+}
+
+export interface Packed {
+  readonly name: string;
+  readonly tarball: string;
+  readonly packedBytes: number;
+  readonly installedBytes: number;
+}
+
+/** What scripts/lib/packages.mjs has. */
+interface Packages {
+  readonly BUDGET_BYTES: Record<'main' | 'platform', { packed: number; installed: number }>;
+  readonly GLIBC_FLOOR: string;
+  platforms(): Platform[];
+  binaryName(tuple: string): string;
+  platformManifest(platform: Platform): Record<string, unknown>;
+  readManifest(folder?: string): Record<string, unknown> & { name: string; version: string };
+  packPlatform(platform: Platform, binary: string, out: string): Promise<Packed>;
+  flaws(binary: string, platform: Pick<Platform, 'cpu' | 'libc'>): string[];
+}
+
+export const packages: Packages = await import(
+  pathToFileURL(join(ROOT, 'scripts', 'lib', 'packages.mjs')).href
+);
+
+/** Tarballs that `npm run test:packages` has made; without them the tests pack what `npm run build` made. */
+export const PUBLISHED: string | undefined = process.env['URING_PACKAGES'];
+
+/** The platform of the Node that runs the tests. */
+export const TUPLE: string = `linux-${process.arch}-${
+  readFileSync('/proc/self/maps', 'latin1').includes('/ld-musl-') ? 'musl' : 'gnu'
+}`;
+
+/** The binaries that `npm run build` made: one, on a machine with one C library. */
+export const BUILT: readonly string[] = readdirSync(join(ROOT, 'dist')).filter((name) =>
+  name.endsWith('.node'),
+);
+export const BINARY: string = BUILT.find((name) => name.includes(TUPLE)) ?? BUILT[0] ?? '';
+
+let cli: Promise<string> | undefined;
+
+/** npm's program, which `npm exec` knows; so that it runs under the Node that is tested, and sees its platform. */
+async function npmProgram(): Promise<string> {
+  const { stdout } = await runProgram('npm', ['exec', '--call', 'echo "$npm_execpath"'], {
+    timeoutMs: NPM_TIMEOUT_MS,
+  });
+  return stdout.trim().replace(/npx-cli\.js$/, 'npm-cli.js');
+}
+
+export async function npm(cwd: string, args: readonly string[]): Promise<string> {
+  cli ??= npmProgram();
+  const env = { npm_config_loglevel: 'error', npm_config_cache: join(cwd, '.npm-cache') };
+  const { code, stdout, stderr } = await runNode([await cli, ...args], {
+    cwd,
+    timeoutMs: NPM_TIMEOUT_MS,
+    env,
+  });
+  if (code !== 0) throw new Error(`npm ${args.join(' ')}: ${stderr}`);
+  return stdout;
+}
+
+/** A text file in an archive. */
+export async function textIn(tarball: string, path: string): Promise<string> {
+  const { code, stdout, stderr } = await runProgram('tar', ['-xOzf', tarball, `package/${path}`]);
+  if (code !== 0) throw new Error(`${tarball} has no ${path}: ${stderr}`);
+  return stdout;
+}
+
+/** Packs the main package and the binary of this machine. */
+export async function packLocal(out: string): Promise<Packed[]> {
+  const args = [join(ROOT, 'scripts', 'pack.mjs'), '--local', '--json', '--out', out];
+  const { code, stdout, stderr } = await runNode(args, { timeoutMs: NPM_TIMEOUT_MS });
+  if (code !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as Packed[];
+}
+
+/** The package of a platform that nothing was built for: it can be installed, and does not load. */
+async function packStandIn(platform: Platform, folder: string): Promise<string> {
+  const stage = join(folder, `stand-in-${platform.tuple}`);
+  mkdirSync(stage);
+  copyFileSync(join(ROOT, 'npm', platform.tuple, 'package.json'), join(stage, 'package.json'));
+  writeFileSync(join(stage, packages.binaryName(platform.tuple)), 'no library');
+  const options = ['pack', stage, '--json', '--ignore-scripts', '--pack-destination', folder];
+  const [{ filename }] = JSON.parse(await npm(folder, options)) as [{ filename: string }];
+  return join(folder, filename);
+}
+
+/** Tarballs of all packages: those to be published, or else what this machine has built, and stand-ins for the rest. */
+export async function allTarballs(folder: string): Promise<string[]> {
+  if (PUBLISHED !== undefined) {
+    const from = PUBLISHED;
+    return readdirSync(from).map((name) => join(from, name));
+  }
+  const packed = await packLocal(folder);
+  const missing = packages
+    .platforms()
+    .filter(({ tuple }) => !packed.some(({ name }) => name.endsWith(tuple)));
+  const standIns = await Promise.all(missing.map((platform) => packStandIn(platform, folder)));
+  return [...packed.map(({ tarball }) => tarball), ...standIns];
+}
+
+/** A registry on the loopback that has these tarballs and nothing else. */
+export async function startRegistry(tarballs: readonly string[]): Promise<{ url: string; server: Server }> {
+  const answers = new Map<string, string | Buffer>();
+  const server = createServer(({ url = '' }, response) => {
+    const answer = answers.get(decodeURIComponent(url));
+    response.writeHead(answer === undefined ? 404 : 200).end(answer ?? '{"error":"not found"}');
+  });
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  for (const tarball of tarballs) {
+    const manifest = JSON.parse(await textIn(tarball, 'package.json')) as { name: string; version: string };
+    const { name, version } = manifest;
+    const path = `/${name}/-/${basename(tarball)}`;
+    const versions = { [version]: { ...manifest, dist: { tarball: url + path } } };
+    answers.set(`/${name}`, JSON.stringify({ name, 'dist-tags': { latest: version }, versions }));
+    answers.set(path, readFileSync(tarball));
+  }
+  return { url, server };
+}
