@@ -41,10 +41,10 @@ export const packages: Packages = await import(
 /** Tarballs that `npm run test:packages` has made; without them the tests pack what `npm run build` made. */
 export const PUBLISHED: string | undefined = process.env['URING_PACKAGES'];
 
-/** The platform of the Node that runs the tests. */
-export const TUPLE: string = `linux-${process.arch}-${
-  readFileSync('/proc/self/maps', 'latin1').includes('/ld-musl-') ? 'musl' : 'gnu'
-}`;
+const report = process.report?.getReport() as unknown as { header: { glibcVersionRuntime?: string } };
+
+/** The platform of the Node that runs the tests, by what Node says: the package has its own way to find out. */
+export const TUPLE: string = `linux-${process.arch}-${report.header.glibcVersionRuntime === undefined ? 'musl' : 'gnu'}`;
 
 /** The binaries that `npm run build` made: one, on a machine with one C library. */
 export const BUILT: readonly string[] = readdirSync(join(ROOT, 'dist')).filter((name) =>

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { allTarballs, NPM_TIMEOUT_MS, npm, packages, startRegistry, TUPLE } from './_packages.ts';
 import { type Ended, ROOT, runNode, runProgram, WELL } from './_process.ts';
@@ -67,9 +67,10 @@ async function used(project: string): Promise<Ended[]> {
   );
 }
 
-/** npm's link to the command, as `npx` finds it. */
+/** npm's link to the command, as `npx` finds it, with the Node that runs the tests. */
 function doctor(project: string): Promise<Ended> {
-  return runProgram(join(project, 'node_modules', '.bin', 'uring'), ['doctor'], { cwd: project });
+  const env = { PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH']}` };
+  return runProgram(join(project, 'node_modules', '.bin', 'uring'), ['doctor'], { cwd: project, env });
 }
 
 /** The types of an installed package, as a program in TypeScript sees them. */

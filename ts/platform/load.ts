@@ -12,6 +12,9 @@ const ARCHITECTURES = ['x64', 'arm64'];
 /** A binary that belongs to another version of the package. */
 class OutOfStep extends Error {}
 
+/** Files of musl: the loader, which is the library, under the names that Alpine and Debian give it. */
+const MUSL = /\/(ld-musl-|libc\.musl-|libc\.so(\s|$))/;
+
 /**
  * C library of this process, as the platform packages are named after it. What is mapped decides, so that a program
  * that was started through the loader is recognised too. `process.report` would know it as well, but takes
@@ -19,7 +22,7 @@ class OutOfStep extends Error {}
  */
 function libc(): 'gnu' | 'musl' {
   try {
-    return /\/(ld-musl-|libc\.musl-)/.test(readFileSync('/proc/self/maps', 'latin1')) ? 'musl' : 'gnu';
+    return MUSL.test(readFileSync('/proc/self/maps', 'latin1')) ? 'musl' : 'gnu';
   } catch {
     return 'gnu';
   }
