@@ -41,17 +41,6 @@ export const packages: Packages = await import(
 /** Tarballs that `npm run test:packages` has made; without them the tests pack what `npm run build` made. */
 export const PUBLISHED: string | undefined = process.env['URING_PACKAGES'];
 
-const report = process.report?.getReport() as unknown as { header: { glibcVersionRuntime?: string } };
-
-/** The platform of the Node that runs the tests, by what Node says: the package has its own way to find out. */
-export const TUPLE: string = `linux-${process.arch}-${report.header.glibcVersionRuntime === undefined ? 'musl' : 'gnu'}`;
-
-/** The binaries that `npm run build` made: one, on a machine with one C library. */
-export const BUILT: readonly string[] = readdirSync(join(ROOT, 'dist')).filter((name) =>
-  name.endsWith('.node'),
-);
-export const BINARY: string = BUILT.find((name) => name.includes(TUPLE)) ?? BUILT[0] ?? '';
-
 let cli: Promise<string> | undefined;
 
 /** npm's program, which `npm exec` knows; so that it runs under the Node that is tested, and sees its platform. */

@@ -55,6 +55,8 @@ const SOURCE = `
   }
 `;
 
+const OTHER_ARCH = process.arch === 'arm64' ? 'x64' : 'arm64';
+
 const PLACES = [
   {
     name: 'darwin',
@@ -78,11 +80,11 @@ const PLACES = [
     remedy: /npm run build/,
   },
   {
-    name: 'arm64',
-    values: { arch: 'arm64' },
+    name: OTHER_ARCH,
+    values: { arch: OTHER_ARCH },
     code: 'binary',
-    reason: /linux-arm64-gnu$/,
-    remedy: /install the package uring-linux-arm64-gnu/,
+    reason: new RegExp(`linux-${OTHER_ARCH}-(gnu|musl)$`),
+    remedy: new RegExp(`install the package uring-linux-${OTHER_ARCH}-`),
   },
   {
     name: 'musl',
@@ -137,7 +139,10 @@ test('a binary of something else is an answer, with what the loader says', async
     console.log(code, reason);`;
   const ended = await runNode(['--input-type=module', '--eval', source]);
   t.like(ended, WELL);
-  t.regex(ended.stdout, /^binary the native binary for linux-\S+ does not load \(.*file too short/);
+  t.regex(
+    ended.stdout,
+    /^binary the native binary for linux-\S+ does not load \(.*(file too short|Exec format error)/,
+  );
 });
 
 test('a binary of another version is an answer, with both versions', async (t) => {

@@ -4,7 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { BINARY, BUILT, NPM_TIMEOUT_MS, PUBLISHED, packages, packLocal, textIn } from './_packages.ts';
+import { BINARY, BUILT } from './_binary.ts';
+import { NPM_TIMEOUT_MS, PUBLISHED, packages, packLocal, textIn } from './_packages.ts';
 import { ROOT, runProgram } from './_process.ts';
 
 const { binaryName, BUDGET_BYTES, flaws, packPlatform, platformManifest, platforms, readManifest } = packages;

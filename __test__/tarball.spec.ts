@@ -4,7 +4,8 @@ import type { Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { allTarballs, NPM_TIMEOUT_MS, npm, packages, startRegistry, TUPLE } from './_packages.ts';
+import { TUPLE } from './_binary.ts';
+import { allTarballs, NPM_TIMEOUT_MS, npm, packages, startRegistry } from './_packages.ts';
 import { type Ended, ROOT, runNode, runProgram, WELL } from './_process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'uring-tarball-'));
