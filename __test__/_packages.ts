@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { gunzipSync } from 'node:zlib';
 import { ROOT, runNode, runProgram } from './_process.ts';
 
 export const NPM_TIMEOUT_MS = 180_000;
@@ -63,11 +64,26 @@ export async function npm(cwd: string, args: readonly string[]): Promise<string>
   return stdout;
 }
 
-/** A text file in an archive. */
-export async function textIn(tarball: string, path: string): Promise<string> {
-  const { code, stdout, stderr } = await runProgram('tar', ['-xOzf', tarball, `package/${path}`]);
-  if (code !== 0) throw new Error(`${tarball} has no ${path}: ${stderr}`);
-  return stdout;
+/** The files of a tarball, by their paths in the package (ustar, as npm writes it; tar(5)). */
+export function filesIn(tarball: string): Map<string, Buffer> {
+  const bytes = gunzipSync(readFileSync(tarball));
+  const text = (from: number, size: number): string =>
+    bytes.toString('utf8', from, from + size).split('\0')[0]!;
+  const files = new Map<string, Buffer>();
+  for (let at = 0; at < bytes.length && bytes[at] !== 0; ) {
+    const sizeBytes = Number.parseInt(text(at + 124, 12), 8);
+    const path = [text(at + 345, 155), text(at, 100)].filter((part) => part !== '').join('/');
+    const data = at + 512;
+    if (text(at + 156, 1) === '0')
+      files.set(path.replace(/^package\//, ''), bytes.subarray(data, data + sizeBytes));
+    at = data + Math.ceil(sizeBytes / 512) * 512;
+  }
+  return files;
+}
+
+/** The manifest in a tarball. */
+export function manifestIn(tarball: string): Record<string, unknown> & { name: string; version: string } {
+  return JSON.parse(filesIn(tarball).get('package.json')?.toString() ?? '');
 }
 
 /** Packs the main package and the binary of this machine. */
@@ -113,7 +129,7 @@ export async function startRegistry(tarballs: readonly string[]): Promise<{ url:
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   for (const tarball of tarballs) {
-    const manifest = JSON.parse(await textIn(tarball, 'package.json')) as { name: string; version: string };
+    const manifest = manifestIn(tarball);
     const { name, version } = manifest;
     const path = `/${name}/-/${basename(tarball)}`;
     const versions = { [version]: { ...manifest, dist: { tarball: url + path } } };
