@@ -94,6 +94,11 @@ export async function packLocal(out: string): Promise<Packed[]> {
   return JSON.parse(stdout) as Packed[];
 }
 
+/** Has a project, which is there, depend on these tarballs. Nothing is asked of a registry. */
+export async function installInto(project: string, tarballs: readonly string[]): Promise<void> {
+  await npm(project, ['install', '--offline', '--no-audit', '--no-fund', '--ignore-scripts', ...tarballs]);
+}
+
 /** The package of a platform that nothing was built for: it can be installed, and does not load. */
 async function packStandIn(platform: Platform, folder: string): Promise<string> {
   const stage = join(folder, `stand-in-${platform.tuple}`);
