@@ -5,6 +5,7 @@ import { type ReadableByteStreamController, ReadableStream } from 'node:stream/w
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { asyncCancel, Ring, recv, recvMultishot } from 'uring';
+import { BINARY } from './_binary.ts';
 import { leakCheck, withRing } from './_helpers.ts';
 import { runFixture, runModule } from './_process.ts';
 import { until } from './_until.ts';
@@ -33,7 +34,7 @@ async function udp(t: ExecutionContext): Promise<{ socket: Socket; fd: number; p
 }
 
 test('a record that another thread changes is used as it was checked', async (t) => {
-  const addon = createRequire(import.meta.url).resolve('../../dist/uring.linux-x64-gnu.node');
+  const addon = createRequire(import.meta.url).resolve(`../../dist/${BINARY}`);
   const { code, stdout } = await runFixture('moved-block.cjs', [addon]);
   t.is(code, 0);
   const { worst, sawBoth } = JSON.parse(stdout) as { worst: number; sawBoth: boolean };

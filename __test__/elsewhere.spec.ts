@@ -1,5 +1,5 @@
 // The built package as other platforms see it: without the binary, with another platform, architecture or C library.
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -19,13 +19,21 @@ test.before('the package is copied, without the binary', () => {
 
 test.after.always('the copy is removed', () => rmSync(folder, { recursive: true, force: true }));
 
+/** The loader of musl is mapped into this process. */
+const MUSL = `
+  const fs = require('node:fs');
+  const { readFileSync } = fs;
+  fs.readFileSync = (path, ...rest) =>
+    path === '/proc/self/maps' ? '7f0000000000-7f0000001000 r-xp 0 00:00 1 /lib/ld-musl-x86_64.so.1\\n' : readFileSync(path, ...rest);
+  require('node:module').syncBuiltinESMExports();`;
+
 /** Runs before anything else in the child, and makes it look like another machine. */
 function disguise(name: string, values: Readonly<Record<string, string>>): string[] {
   const path = join(folder, `${name.replace(' ', '-')}.cjs`);
   const lines = Object.entries(values).map(
     ([key, value]) => `Object.defineProperty(process, '${key}', { value: '${value}' });`,
   );
-  if (name === 'musl') lines.push('process.report.getReport = () => ({ header: {} });');
+  if (name === 'musl') lines.push(MUSL);
   writeFileSync(path, lines.join('\n'));
   return ['--require', path];
 }
@@ -46,6 +54,8 @@ const SOURCE = `
     }
   }
 `;
+
+const OTHER_ARCH = process.arch === 'arm64' ? 'x64' : 'arm64';
 
 const PLACES = [
   {
@@ -70,11 +80,11 @@ const PLACES = [
     remedy: /npm run build/,
   },
   {
-    name: 'arm64',
-    values: { arch: 'arm64' },
+    name: OTHER_ARCH,
+    values: { arch: OTHER_ARCH },
     code: 'binary',
-    reason: /linux-arm64-gnu$/,
-    remedy: /install the package uring-linux-arm64-gnu/,
+    reason: new RegExp(`linux-${OTHER_ARCH}-(gnu|musl)$`),
+    remedy: new RegExp(`install the package uring-linux-${OTHER_ARCH}-`),
   },
   {
     name: 'musl',
@@ -129,7 +139,31 @@ test('a binary of something else is an answer, with what the loader says', async
     console.log(code, reason);`;
   const ended = await runNode(['--input-type=module', '--eval', source]);
   t.like(ended, WELL);
-  t.regex(ended.stdout, /^binary the native binary for linux-\S+ does not load \(.*file too short/);
+  t.regex(
+    ended.stdout,
+    /^binary the native binary for linux-\S+ does not load \(.*(file too short|Exec format error)/,
+  );
+});
+
+test('a binary of another version is an answer, with both versions', async (t) => {
+  const place = mkdtempSync(join(tmpdir(), 'uring-step-'));
+  t.teardown(() => rmSync(place, { recursive: true }));
+  cpSync(join(ROOT, 'dist'), join(place, 'dist'), { recursive: true });
+  cpSync(join(ROOT, 'package.json'), join(place, 'package.json'));
+  const abi = join(place, 'dist', 'generated', 'abi.js');
+  writeFileSync(abi, readFileSync(abi, 'utf8').replace(/VERSION = '[^']+'/, "VERSION = '99.0.0'"));
+  const source = `
+    import { availability, Ring } from ${JSON.stringify(join(place, 'dist', 'index.js'))};
+    const { code, reason, remedy } = availability();
+    console.log(code, reason, remedy);
+    try { new Ring(); } catch (error) { console.log(error.code); }`;
+  const ended = await runNode(['--input-type=module', '--eval', source]);
+  t.like(ended, WELL);
+  t.regex(
+    ended.stdout,
+    /^binary the native binary \(\S+\) is of version \d+\.\d+\.\d+, and uring is 99\.0\.0 install the same/,
+  );
+  t.regex(ended.stdout, /\nERR_URING_UNAVAILABLE\n$/);
 });
 
 test('Node that may not load addons is an answer', async (t) => {

@@ -20,6 +20,7 @@ import {
   timeout,
   write,
 } from 'uring';
+import { BINARY } from './_binary.ts';
 import { leakCheck, tmpDir } from './_helpers.ts';
 import { fixture, runFixture, runModule, WELL } from './_process.ts';
 
@@ -430,7 +431,7 @@ test('halves that are forgotten are closed, with a warning, but not while someth
 });
 
 test('a thread that writes nonsense where it reads, or gives that memory away, confuses only itself', async (t) => {
-  const addon = createRequire(import.meta.url).resolve('../../dist/uring.linux-x64-gnu.node');
+  const addon = createRequire(import.meta.url).resolve(`../../dist/${BINARY}`);
   const ended = await runFixture('split-nonsense.cjs', [addon]);
   t.like(ended, { ...WELL, stdout: 'ended\n' });
 });

@@ -1,23 +1,50 @@
-// The package as npm installs it: the tarball in an empty project, with and without the package that has the binary.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+// The package as npm installs it from a registry into an empty project, with and without the package that has the binary.
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { Server } from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { skipUnless } from './_helpers.ts';
-import { BINARY, install, NPM_TIMEOUT_MS, npm, pack, packPlatform } from './_npm.ts';
+import { TUPLE } from './_binary.ts';
+import { allTarballs, NPM_TIMEOUT_MS, npm, packages, startRegistry } from './_packages.ts';
 import { type Ended, ROOT, runNode, runProgram, WELL } from './_process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'uring-tarball-'));
-test.after.always('the projects are removed', () => rmSync(folder, { recursive: true, force: true }));
+let server: Server | undefined;
+test.after.always('the registry and the projects are removed', () => {
+  server?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
 
-let bare = '';
-let whole = '';
+const NAMES = packages.platforms().map(({ tuple }) => `uring-${tuple}`);
+const QUIET = ['--no-audit', '--no-fund', '--ignore-scripts'];
+let registry = '';
+
+/** A new project that depends on the package; answers which of our packages npm installed. */
+async function install(name: string, args: readonly string[] = []): Promise<string[]> {
+  const project = join(folder, name);
+  mkdirSync(project);
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ name, private: true }));
+  await npm(project, ['install', 'uring', '--registry', registry, ...QUIET, ...args]);
+  return installed(project);
+}
+
+function installed(project: string): string[] {
+  return readdirSync(join(project, 'node_modules'))
+    .filter((name) => !name.startsWith('.'))
+    .sort();
+}
+
+const bare = join(folder, 'bare');
+const whole = join(folder, 'whole');
+let inWhole: readonly string[] = [];
 
 test.before('the tarballs are packed and installed', async (t) => {
   t.timeout(3 * NPM_TIMEOUT_MS);
-  const main = await pack(folder);
-  bare = await install(folder, 'bare', [main]);
-  if (BINARY !== '') whole = await install(folder, 'whole', [main, await packPlatform(folder)]);
+  const started = await startRegistry(await allTarballs(folder));
+  server = started.server;
+  registry = started.url;
+  inWhole = await install('whole');
+  await install('bare', ['--omit=optional']);
 });
 
 const USE = `
@@ -41,9 +68,10 @@ async function used(project: string): Promise<Ended[]> {
   );
 }
 
-/** npm's link to the command, as `npx` finds it. */
+/** npm's link to the command, as `npx` finds it, with the Node that runs the tests. */
 function doctor(project: string): Promise<Ended> {
-  return runProgram(join(project, 'node_modules', '.bin', 'uring'), ['doctor'], { cwd: project });
+  const env = { PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH']}` };
+  return runProgram(join(project, 'node_modules', '.bin', 'uring'), ['doctor'], { cwd: project, env });
 }
 
 /** The types of an installed package, as a program in TypeScript sees them. */
@@ -97,24 +125,39 @@ test('without the platform package TypeScript knows all of it, from both module 
   await compiles(t, bare, 'common.cts', 'CommonJS');
 });
 
-const withBinary = skipUnless(BINARY !== '', 'a built binary');
-
-withBinary('with the platform package it works, and so does the doctor', async (t) => {
+test('npm installs the binary of this platform and no other, and it works, and so does the doctor', async (t) => {
+  t.deepEqual(inWhole, ['uring', `uring-${TUPLE}`]);
   for (const ended of await used(whole)) t.like(ended, { ...WELL, stdout: 'true undefined\n5\n' });
   const ended = await doctor(whole);
   t.like(ended, WELL);
   t.regex(ended.stdout, /io_uring works here/);
 });
 
-test('the tarball holds what the package needs, and neither sources nor binaries', async (t) => {
-  const [{ files }] = JSON.parse(await npm(ROOT, ['pack', '--dry-run', '--json', '--ignore-scripts'])) as [
-    { files: { path: string }[] },
-  ];
-  const names = files.map(({ path }) => path);
-  for (const name of ['dist/index.js', 'dist/index.cjs', 'dist/index.d.cts', 'dist/doctor/cli.js'])
-    t.true(names.includes(name), name);
-  const others = names.filter(
-    (name) => !/^(dist\/.*\.(c?js|js\.map|d\.c?ts)|LICENSE-.*|README\.md|package\.json)$/.test(name),
-  );
-  t.deepEqual(others, []);
+for (const { tuple, cpu, libc } of packages.platforms()) {
+  test(`npm picks the binary of ${tuple} there`, async (t) => {
+    t.timeout(NPM_TIMEOUT_MS);
+    const place = ['--os=linux', `--cpu=${cpu}`, `--libc=${libc === 'gnu' ? 'glibc' : 'musl'}`];
+    t.deepEqual(await install(`on-${tuple}`, place), ['uring', `uring-${tuple}`]);
+  });
+}
+
+test('where there is no binary for it, the package is installed alone', async (t) => {
+  t.timeout(NPM_TIMEOUT_MS);
+  t.deepEqual(await install('on-darwin', ['--os=darwin', '--cpu=arm64']), ['uring']);
+});
+
+test('a lockfile names the binaries of all platforms, so that it can be used on others', async (t) => {
+  t.timeout(NPM_TIMEOUT_MS);
+  const lock = readFileSync(join(whole, 'package-lock.json'), 'utf8');
+  const locked = Object.keys((JSON.parse(lock) as { packages: object }).packages).sort();
+  const expected = ['uring', ...NAMES].map((name) => `node_modules/${name}`).sort();
+  t.deepEqual(locked, ['', ...expected]);
+
+  const elsewhere = join(folder, 'elsewhere');
+  mkdirSync(elsewhere);
+  writeFileSync(join(elsewhere, 'package-lock.json'), lock);
+  writeFileSync(join(elsewhere, 'package.json'), readFileSync(join(whole, 'package.json')));
+  const place = ['--os=linux', '--cpu=arm64', '--libc=musl'];
+  await npm(elsewhere, ['ci', '--registry', registry, ...QUIET, ...place]);
+  t.deepEqual(installed(elsewhere), ['uring', 'uring-linux-arm64-musl']);
 });

@@ -4,9 +4,10 @@ import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
+import { BINARY } from './_binary.ts';
 import { DARWIN, type Elsewhere, WINDOWS, writeDisguise } from './_elsewhere.ts';
 import { skipUnless } from './_helpers.ts';
-import { BINARY, installInto, NPM_TIMEOUT_MS, pack, packPlatform } from './_npm.ts';
+import { installInto, NPM_TIMEOUT_MS, packLocal } from './_packages.ts';
 import { ROOT, runNode } from './_process.ts';
 
 const SOURCE = join(ROOT, 'examples', 'project');
@@ -27,9 +28,9 @@ let whole = '';
 
 test.before('the package is packed and installed', async (t) => {
   t.timeout(3 * NPM_TIMEOUT_MS);
-  const main = await pack(folder);
+  const [main = '', ...platform] = (await packLocal(folder)).map(({ tarball }) => tarball);
   bare = await installed('bare', [main]);
-  if (BINARY !== '') whole = await installed('whole', [main, await packPlatform(folder)]);
+  if (BINARY !== '') whole = await installed('whole', [main, ...platform]);
 });
 
 /** Counts of `node --test`. */

@@ -1,9 +1,10 @@
 // `npm run lint`: every check runs, so that one visit shows all that is wrong.
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from './lib/build.mjs';
-import { must, run, script } from './lib/project.mjs';
+import { packMain } from './lib/packages.mjs';
+import { run, script } from './lib/project.mjs';
 
 const CLIPPY_DENIED = ['warnings', 'clippy::undocumented_unsafe_blocks', 'unsafe_op_in_unsafe_fn'];
 
@@ -35,12 +36,11 @@ async function runAll(checks) {
   return failed;
 }
 
-/** Checks the package as users would get it: the tarball, packed without running `prepare` once more. */
+/** Checks the package as users would get it. */
 async function checkPackage() {
   const dir = mkdtempSync(join(tmpdir(), 'uring-pack-'));
   try {
-    await must('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', dir]);
-    const tarball = join(dir, readdirSync(dir)[0]);
+    const { tarball } = await packMain(dir);
     return await runAll([
       ['publint', '--strict', tarball],
       ['attw', tarball],

@@ -4,10 +4,8 @@ import { parseArgs } from 'node:util';
 import { compileTests, runAva } from './lib/ava.mjs';
 import { build } from './lib/build.mjs';
 import { Counts, conclude } from './lib/counts.mjs';
-import { nodeBinary } from './lib/node-versions.mjs';
+import { LINES, nodeBinary } from './lib/node-versions.mjs';
 import { Complaint, script } from './lib/project.mjs';
-
-const LINES = ['20', '22', '24', '26'];
 
 const USAGE =
   'which Node? `npm run test:node -- 24`, several versions, or `all`; `--latest` asks npm for newer ones.';

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { Complaint, must } from './project.mjs';
 
+/** Lines of Node that the package supports. */
+export const LINES = ['20', '22', '24', '26'];
+
 const PACKAGE = `node-${process.platform}-${process.arch}`;
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'uring', 'node');
 

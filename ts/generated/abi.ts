@@ -1,5 +1,8 @@
 // Written by crates/core/tests/generated.rs from the Rust tables; do not edit.
 
+/** Version of the package. */
+export const VERSION = '0.1.0';
+
 /** Indexes of the control words at the start of the shared block. */
 export const Word = {
   sqHead: 0,

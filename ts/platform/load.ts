@@ -1,17 +1,31 @@
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { Errno } from '../errnos.ts';
+import { VERSION } from '../generated/abi.ts';
 import type { Native } from './native.ts';
 import { surroundings } from './surroundings.ts';
 import { refusedSetup, type Unavailable, type UnavailableCode, unavailableError } from './unavailable.ts';
 
 const ARCHITECTURES = ['x64', 'arm64'];
 
-/** C library of this process, as the platform packages are named after it. */
+/** A binary that belongs to another version of the package. */
+class OutOfStep extends Error {}
+
+/** Files of musl: the loader, which is the library, under the names that Alpine and Debian give it. */
+const MUSL = /\/(ld-musl-|libc\.musl-|libc\.so(\s|$))/;
+
+/**
+ * C library of this process, as the platform packages are named after it. What is mapped decides, so that a program
+ * that was started through the loader is recognised too. `process.report` would know it as well, but takes
+ * milliseconds, and longer where it asks the name server about open connections. Without /proc it is taken for glibc.
+ */
 function libc(): 'gnu' | 'musl' {
-  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
-  return report?.header?.glibcVersionRuntime === undefined ? 'musl' : 'gnu';
+  try {
+    return MUSL.test(readFileSync('/proc/self/maps', 'latin1')) ? 'musl' : 'gnu';
+  } catch {
+    return 'gnu';
+  }
 }
 
 function unavailable(code: UnavailableCode, reason: string, remedy: string): Unavailable {
@@ -69,8 +83,20 @@ function notLoaded(tuple: string, causes: readonly unknown[]): Unavailable {
     const remedy = `install uring-${tuple} of the same version as uring; the folder must not be mounted noexec`;
     return unavailable('binary', reason, remedy);
   }
+  const other = causes.find((cause) => cause instanceof OutOfStep);
+  if (other !== undefined) {
+    const remedy = `install the same version of both, uring and uring-${tuple}; in a checkout run npm run build`;
+    return unavailable('binary', other.message, remedy);
+  }
   const remedy = `install the package uring-${tuple} (npm leaves it out with --omit=optional, and when a lockfile was made on another platform), or run npm run build in a checkout`;
   return unavailable('binary', `no native binary for ${tuple}`, remedy);
+}
+
+/** What the two halves tell each other is no public interface, so only halves of one version fit together. */
+function inStep(native: Native, candidate: string): Native {
+  const version = native.version?.() ?? 'unknown';
+  if (version === VERSION) return native;
+  throw new OutOfStep(`the native binary (${candidate}) is of version ${version}, and uring is ${VERSION}`);
 }
 
 /** The native addon: from the checkout's own build, else from the platform package. */
@@ -82,7 +108,7 @@ export function load(): Native {
   const causes: unknown[] = [];
   for (const candidate of [`../uring.${tuple}.node`, `uring-${tuple}`]) {
     try {
-      return require(candidate) as Native;
+      return inStep(require(candidate) as Native, candidate);
     } catch (cause) {
       causes.push(cause);
     }

@@ -193,6 +193,8 @@ export interface OpenOptions {
 }
 
 export interface Native {
+  /** Version of the package that it was built from; builds older than the check have none. */
+  version?(): string;
   probe(): number[];
   sendMessage(token: number, res: number, data: number): number;
   /** The bytes of a socket's own address or its peer's, or a negative errno. */

@@ -29,6 +29,12 @@ pub(crate) fn failed(error: &io::Error) -> i32 {
     -error.raw_os_error().unwrap_or(libc::EIO)
 }
 
+/// Version of the package that this was built from: TypeScript takes no other than its own.
+#[napi]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
 /// The cold calls of one ring. TypeScript has checked the arguments' types and ranges.
 #[napi]
 pub struct NativeRing {

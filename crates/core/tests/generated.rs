@@ -54,6 +54,12 @@ fn ops_module() -> String {
 
 fn abi_module() -> String {
     let mut out = String::from(HEAD);
+    let version = env!("CARGO_PKG_VERSION");
+    write!(
+        out,
+        "/** Version of the package. */\nexport const VERSION = '{version}';\n\n"
+    )
+    .unwrap();
     out.push_str(
         "/** Indexes of the control words at the start of the shared block. */\nexport const Word = {\n",
     );
