@@ -264,7 +264,7 @@ impl Program<'_> {
             220..228 => ring.reap(),
             228..233 => drop(ring.collect()),
             233..237 => drop(ring.has_work()),
-            237..240 => ring.catch_up(),
+            237..240 => drop(ring.catch_up()),
             240..245 => drop(ring.cancel_all()),
             245..248 => drop(ring.resize(ENTRIES << self.input.below(2), 16 << self.input.below(2))),
             _ => {
