@@ -86,7 +86,7 @@ class FakeNative implements Pick<NativeRing, Used> {
     completions: ENTRIES,
     completionWords: 4,
     setupFlags: [],
-    features: 0,
+    features: 0x3ffff, // as Linux 6.18 has
     operations: [...Object.keys(opInfo).map(Number), UNKNOWN_OPCODE],
     fd: -1,
   });

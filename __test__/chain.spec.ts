@@ -18,7 +18,7 @@ import {
 } from 'uring';
 import { assertUsable, fifo, file, pattern } from './_fixtures.ts';
 import { leakCheck, openFds, withRing } from './_helpers.ts';
-import { settle, soon } from './_until.ts';
+import { settle, soon, until } from './_until.ts';
 
 leakCheck(test);
 
@@ -107,7 +107,8 @@ test('with hard links nothing outlasts the deadline either', async (t) => {
       error.results.map((link) => (link.status === 'failed' ? link.error.code : link.status)),
       ['ERR_URING_TIMEOUT', 'done', 'ERR_URING_TIMEOUT'],
     );
-    t.is(ring.inFlight, 0);
+    // A request to stop may still be on its way, where our clock was faster than the kernel's (seen on one processor).
+    await until(() => ring.inFlight === 0);
   });
 });
 

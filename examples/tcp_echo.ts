@@ -48,6 +48,9 @@ async function echo(from: FixedFile): Promise<void> {
       }
     }
     console.log(`server: echoed ${total} bytes`);
+    // The client learns of the end at once: up to Linux 6.12 a registered file that was closed stays open while operations
+    // that came before are in flight on any other.
+    await ring.exec(shutdown(from, 'write'));
   } catch (error) {
     if (ring.closed) return; // and with it all its sockets
     console.error(`server: connection lost: ${error instanceof Error ? error.message : error}`);

@@ -1,5 +1,6 @@
 import { getSystemErrorMap } from 'node:util';
 import { Errno } from './errnos.ts';
+import { registrations } from './generated/registrations.ts';
 import type { Unavailable } from './platform/unavailable.ts';
 
 interface UringErrorDetails {
@@ -152,8 +153,26 @@ export function errnoOf(code: string): number | undefined {
   return Object.hasOwn(Errno, code) ? Errno[code as keyof typeof Errno] : undefined;
 }
 
+/** Results from here on down say which registration the kernel lacks (crates/core/src/register/mod.rs). */
+const LACKS_REGISTRATION = -(1 << 16);
+
+function unsupportedRegistration(result: number): UringError {
+  const number = LACKS_REGISTRATION - result;
+  const [name, about] = Object.entries(registrations).find(([, one]) => one.number === number) ?? [
+    'of that number',
+  ];
+  const remedy = about === undefined ? '' : `: it needs Linux ${about.kernel} or later`;
+  return new UringError('ERR_URING_UNSUPPORTED_FEATURE', `this kernel does not have IORING_${name}${remedy}`);
+}
+
+/** @internal Whether a result says that the kernel lacks this registration. */
+export function isLacking(name: keyof typeof registrations, result: number): boolean {
+  return result === LACKS_REGISTRATION - registrations[name].number;
+}
+
 /** The error for a negative result of the kernel. */
 export function systemError(result: number, syscall: string, path?: string, dest?: string): UringError {
+  if (result <= LACKS_REGISTRATION) return unsupportedRegistration(result);
   const [code, meaning] = describeErrno(-result);
   const from = path === undefined ? '' : ` '${path}'`;
   const to = dest === undefined ? '' : ` -> '${dest}'`;

@@ -1,4 +1,4 @@
-import { invalidType, invalidValue, outOfRange, UringError } from './errors.ts';
+import { invalidType, invalidValue, isLacking, outOfRange, UringError } from './errors.ts';
 import type { NativeRing } from './platform/native.ts';
 import { registrationError } from './registrar-options.ts';
 import { checkInteger, checkList, checkOptions, checkTag } from './validate.ts';
@@ -57,7 +57,7 @@ export class FixedFile {
 export interface FileTableOptions {
   /** Slots for `set` and `alloc`, and for direct descriptors that name their slot. Default 256. */
   slots?: number;
-  /** Slots that the kernel chooses from for `direct: true`. Default 256. */
+  /** Slots that the kernel chooses from for `direct: true`. Default 256, and 0 before Linux 6.0, which has none. */
   kernelSlots?: number;
 }
 
@@ -97,7 +97,11 @@ export class FileTable {
     }
     this.#ring = ring;
     this.#owner = owner;
-    const result = owner.native.registerFiles(this.slots, this.kernelSlots);
+    let result = owner.native.registerFiles(this.slots, this.kernelSlots);
+    if (options.kernelSlots === undefined && isLacking('REGISTER_FILE_ALLOC_RANGE', result)) {
+      this.kernelSlots = 0; // nobody asked for some
+      result = owner.native.registerFiles(this.slots, 0);
+    }
     if (result < 0) throw registerError(result, total);
   }
 

@@ -107,7 +107,9 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
   /** @internal The name in errors, where it is not the one in the table of operations. */
   syscall: string | undefined = undefined;
   /** @internal Options that an older kernel does not know, each with the first that does. */
-  newer: string[] | undefined = undefined;
+  newer: [option: string, kernel: string, isIgnored: boolean][] | undefined = undefined;
+  /** @internal What a nop shall answer, where the kernel does not do that by itself. */
+  injected: number | undefined = undefined;
   /** @internal For errors. */ path: string | undefined = undefined;
   /** @internal The second path, for errors. */ dest: string | undefined = undefined;
   /** @internal errno that counts as success (a timer that expires says ETIME). */ successErrno = 0;
@@ -163,10 +165,14 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
     return fd;
   }
 
-  /** @internal Notes an option that came later than the operation: there is no probe for it, only -EINVAL. */
-  needs(option: string, kernel: string): void {
+  /**
+   * @internal Notes an option that came later than the operation: there is no probe for it, only -EINVAL, or from kernels that
+   * ignore the option not even that.
+   */
+  needs(option: string, kernel: string, isIgnored = false): void {
     this.newer ??= [];
-    this.newer.push(`${option} needs Linux ${kernel}`);
+    this.newer.push([option, kernel, isIgnored]);
+    this.hasArguments = true; // they are looked at together with the arguments
   }
 
   /** @internal */

@@ -75,7 +75,7 @@ export class Registrar {
   // Files.
 
   /**
-   * Registers the ring's table of files, once. Since Linux 6.0.
+   * Registers the ring's table of files, once.
    *
    * @throws `EMFILE` when the table is larger than RLIMIT_NOFILE, `EBUSY` when there is one already
    */

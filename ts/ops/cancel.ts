@@ -114,5 +114,7 @@ export function asyncCancel(target: AsyncCancelTarget, options?: OperationOption
   if (key.any === true && (key.fd !== undefined || key.opcode !== undefined || key.all === false))
     throw invalidValue('target', 'names everything and something else: give one of them');
   looksFor(operation, key);
+  if (key.opcode === undefined) operation.needs('cancelling by keys', '5.19');
+  else operation.needs('cancelling by opcode', '6.6');
   return operation;
 }

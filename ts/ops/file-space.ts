@@ -133,7 +133,11 @@ export function fadvise(fd: Fd, advice: FileAdvice, options?: FadviseOptions): O
   operation.offset = checkSize('options.offset', options?.offset ?? 0, 0);
   const lengthBytes = checkSize('options.lengthBytes', options?.lengthBytes ?? 0, 0);
   // `len` has 32 bits and is what older kernels know; a larger length goes where `len` is 0 (io_uring/advise.c).
-  if (lengthBytes <= UINT32_MAX) operation.length = lengthBytes;
-  else operation.arguments(new WidePayload(lengthBytes));
+  if (lengthBytes <= UINT32_MAX) {
+    operation.length = lengthBytes;
+    return operation;
+  }
+  operation.arguments(new WidePayload(lengthBytes));
+  operation.needs('options.lengthBytes beyond 4 GiB', '6.10');
   return operation;
 }

@@ -19,7 +19,10 @@ const CQE32 = 1 << 5;
 
 /** Options of the operations that do nothing. */
 export interface Nop128Options extends OperationOptions {
-  /** What the kernel shall answer, for tests of error handling. Since Linux 6.10. */
+  /**
+   * What the kernel shall answer, for tests of error handling. Before Linux 6.10 the package puts it in the place of the
+   * kernel's answer, so that the kernel sees a success there: in a chain only Linux 6.10 takes a negative one.
+   */
   result?: number;
   /** Completes by way of the ring's task work, as an operation that had to wait does. Since Linux 6.16. */
   taskWork?: boolean;
@@ -76,6 +79,9 @@ function idle(opcode: number, options: Nop128Options | undefined): Operation<num
   if (options?.result !== undefined) {
     operation.opFlags = INJECT_RESULT;
     operation.length = checkInteger('options.result', options.result, -0x8000_0000, 0x7fff_ffff);
+    operation.injected = operation.length;
+    operation.hasArguments = true; // the engine has to look at it
+    operation.decode = ({ res }) => res;
   }
   if (isSet('options.taskWork', options?.taskWork)) {
     operation.opFlags |= TASK_WORK;

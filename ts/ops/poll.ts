@@ -93,6 +93,7 @@ export function pollMultishot(fd: Fd, events: number, options?: PollOptions): Op
   const operation = poll<'multishot'>(fd, events, options);
   operation.length |= ADD_MULTI;
   operation.isMultishot = true;
+  operation.needs('polling many times', '5.13');
   return operation;
 }
 
@@ -133,6 +134,7 @@ export function pollUpdate(
   const operation = pollRemove(target, options);
   checkOptions('changes', changes);
   operation.length = UPDATE_EVENTS;
+  operation.needs('changing a poll', '5.13');
   operation.opFlags = checkInteger('changes.events', changes?.events, 1, UINT32_MAX);
   operation.newUserData = changes.userData;
   return operation;

@@ -105,7 +105,7 @@ export function writing(opcode: number, fd: Fd, options: WriteOptions | undefine
   const operation = readWrite(opcode, fd, options);
   if (options?.writeStream !== undefined) {
     operation.fileIndex = checkInteger('options.writeStream', options.writeStream, 0, 0xff);
-    operation.needs('options.writeStream', '6.16');
+    operation.needs('options.writeStream', '6.16', true);
   }
   return operation;
 }

@@ -247,6 +247,7 @@ export function timeoutUpdate(
       if (isMultishot) checkInterval('time', checked, time);
     },
   };
+  operation.needs('changing a timer', '5.11');
   checkOptions('options', options);
   const isLinked = target instanceof Operation && target.opcode === Op.linkTimeout;
   operation.opFlags =

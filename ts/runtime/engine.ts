@@ -15,6 +15,7 @@ import { arenaIn } from '../memory/arena.ts';
 import { NO_BLOCK, type StagedBlock, Staging } from '../memory/staging.ts';
 import { type AnyOperation, foreignRing, type Payload } from '../operation.ts';
 import type { Layout, NativeRing, NativeSubmission } from '../platform/native.ts';
+import { Age } from './age.ts';
 import { eventOf } from './events.ts';
 import { call, type Handler } from './handler.ts';
 import type { Link } from './link.ts';
@@ -50,6 +51,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
   /** Only completions with CqeFlags.F_32 have extra words. */
   #isMixed = false;
   readonly #staging: Staging;
+  readonly #age: Age;
   readonly #supported: boolean[] = [];
   readonly #completion = new Completion();
   /** True while the reused completion is in a callback's hands. */
@@ -78,6 +80,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     this.hot = native.hot() as ReturnType<N['hot']>;
     this.rebind(layout);
     this.#staging = new Staging(native, ring);
+    this.#age = new Age(layout);
     for (const opcode of layout.operations) this.#supported[opcode] = true;
   }
 
@@ -202,6 +205,8 @@ export class Engine<N extends NativeSubmission = NativeRing> {
 
   #writeArguments(operation: AnyOperation, slot: Slot, base: number): void {
     const record = this.#records;
+    if (operation.newer !== undefined) this.#age.refuseUnknown(operation);
+    if (operation.injected !== undefined) this.#age.writeInjected(operation, record, base);
     const memory = operation.memory;
     operation.buffers?.assertRegistered();
     if (memory !== undefined) {
@@ -408,6 +413,8 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     completion.result = undefined;
     completion.error = null;
     if (operation.newUserData !== undefined) this.#targets.rename(slot, operation, completion.res >= 0);
+    if (operation.injected !== undefined)
+      completion.res = this.#age.injectedResult(operation, completion.res);
     let notification: number | undefined;
     if (operation.notifies && (flags & CqeFlags.NOTIF) !== 0) {
       // Read by hand, the result has been seen with the first completion.

@@ -17,6 +17,12 @@ export function unsupported(operation: AnyOperation): UringError {
   return new UringError('ERR_URING_UNSUPPORTED_OP', message);
 }
 
+/** The error of an operation with an option that this kernel would not even notice. */
+export function unsupportedOption(operation: AnyOperation, option: string, kernel: string): UringError {
+  const message = `this kernel does not have ${option} of ${operation.name}: it needs Linux ${kernel} or later`;
+  return new UringError('ERR_URING_UNSUPPORTED_FEATURE', message);
+}
+
 /** The error of an operation that Rust refused, with its reason in `extra`. */
 export function rejected(operation: AnyOperation, res: number, extra: number): UringError {
   const name = operation.name;
@@ -159,6 +165,6 @@ export function failure(operation: AnyOperation, res: number): UringError {
   const errno = RESTARTS.has(-res) ? -Errno.EINTR : res;
   const error = systemError(errno, operation.name, operation.path, operation.dest);
   if (error.code === 'EINVAL' && operation.newer !== undefined)
-    error.message = `${error.message}; ${operation.newer.join(', ')}`;
+    error.message = `${error.message}; ${operation.newer.map(([option, kernel]) => `${option} needs Linux ${kernel}`).join(', ')}`;
   return operation.traits?.explain?.(error) ?? error;
 }

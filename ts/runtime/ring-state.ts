@@ -7,7 +7,7 @@ import { checkOptions } from '../validate.ts';
 import type { Engine } from './engine.ts';
 import { closedError } from './rejects.ts';
 
-const { EBADF, EBUSY, EINVAL } = Errno;
+const { EBADF, EBUSY, EINVAL, EOPNOTSUPP } = Errno;
 
 const NO_OTHER_NAME =
   'the ring has no name but its place in the table of this thread: it was opened with registeredFdOnly';
@@ -40,7 +40,9 @@ export class RingState {
     if (!this.isDisabled) {
       throw new UringError('ERR_URING_NOT_DISABLED', 'the ring is enabled: only one opened disabled is not');
     }
-    check(this.#native.enable());
+    const result = this.#native.enable();
+    if (result === -EOPNOTSUPP) throw neverEnabled();
+    check(result);
     this.isDisabled = false;
     this.#engine.layout = this.#layout();
   }
@@ -99,6 +101,11 @@ export class RingState {
 export function disabledError(): UringError {
   const message = 'the ring was opened disabled: call ring.enable() first';
   return new UringError('ERR_URING_DISABLED', message);
+}
+
+function neverEnabled(): UringError {
+  const message = 'this kernel does not enable rings that were opened disabled: it needs Linux 5.11 or later';
+  return new UringError('ERR_URING_UNSUPPORTED_FEATURE', message);
 }
 
 function check(result: number): void {

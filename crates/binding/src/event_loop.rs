@@ -43,7 +43,8 @@ pub struct EventLoop {
     idle: Handle,
     /// Memory of the three handles, as large as libuv says they are.
     _memory: [Box<[u128]>; 3],
-    eventfd: OwnedFd,
+    /// None where the loop waits for the ring's own descriptor.
+    eventfd: Option<OwnedFd>,
     callbacks: Callbacks,
     /// Something may still come: the ring must not be collected.
     held: Cell<bool>,
@@ -63,6 +64,18 @@ fn handle_memory(uv: &Uv, kind: c_int) -> Box<[u128]> {
     vec![0u128; size_bytes.div_ceil(size_of::<u128>())].into_boxed_slice()
 }
 
+fn new_eventfd() -> Result<OwnedFd, i32> {
+    // SAFETY: makes a new descriptor.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    if fd < 0 {
+        return Err(-std::io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::EMFILE));
+    }
+    // SAFETY: owned from here on.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 fn errno(status: c_int) -> Result<(), i32> {
     if status < 0 { Err(status) } else { Ok(()) }
 }
@@ -80,30 +93,28 @@ impl EventLoop {
         if unsafe { sys::napi_get_uv_event_loop(state.env, &mut event_loop) } != sys::Status::napi_ok {
             return Err(-libc::ENOSYS);
         }
-        // SAFETY: makes a new descriptor, owned from here on.
-        let eventfd = unsafe {
-            let fd = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
-            if fd < 0 {
-                return Err(-std::io::Error::last_os_error()
-                    .raw_os_error()
-                    .unwrap_or(libc::EMFILE));
+        let (eventfd, waited_for) = match state.core.borrow_mut().as_mut() {
+            // Registering an eventfd would wait for what is in flight; and these kernels know no DEFER_TASKRUN.
+            Some(ring) if ring.registering_waits() => (None, ring.fd()),
+            Some(ring) => {
+                let eventfd = new_eventfd()?;
+                let fd = eventfd.as_raw_fd();
+                ring.set_eventfd(fd)
+                    .map_err(|e| -e.raw_os_error().unwrap_or(libc::EINVAL))?;
+                (Some(eventfd), fd)
             }
-            OwnedFd::from_raw_fd(fd)
-        };
-        match state.core.borrow_mut().as_mut() {
-            Some(ring) => ring
-                .set_eventfd(eventfd.as_raw_fd())
-                .map_err(|e| -e.raw_os_error().unwrap_or(libc::EINVAL))?,
             None => return Err(-libc::EBADF),
-        }
+        };
         let mut memory = [uv::UV_POLL, uv::UV_PREPARE, uv::UV_IDLE].map(|kind| handle_memory(uv, kind));
         let [poll, prepare, idle] = [0, 1, 2].map(|at| memory[at].as_mut_ptr().cast::<c_void>());
         let event_loop: Loop = event_loop.cast();
         // SAFETY: each handle has as much memory as libuv asked for; it is freed only after its close callback. If
         // the first init fails nothing was started; the others cannot fail (libuv src/uv-common.c).
         unsafe {
-            if let Err(errno) = errno((uv.poll_init)(event_loop, poll, eventfd.as_raw_fd())) {
-                with_ring(state, Ring::clear_eventfd);
+            if let Err(errno) = errno((uv.poll_init)(event_loop, poll, waited_for)) {
+                if eventfd.is_some() {
+                    with_ring(state, Ring::clear_eventfd);
+                }
                 return Err(errno);
             }
             (uv.prepare_init)(event_loop, prepare);
@@ -401,7 +412,8 @@ unsafe extern "C" fn on_readable(handle: Handle, _status: c_int, _events: c_int)
     let Some(state) = (unsafe { state_of(handle) }) else {
         return;
     };
-    if let Some(fd) = EventLoop::with(&state, |event_loop| event_loop.eventfd.as_raw_fd()) {
+    let eventfd = |event_loop: &EventLoop| event_loop.eventfd.as_ref().map(AsRawFd::as_raw_fd);
+    if let Some(fd) = EventLoop::with(&state, eventfd).flatten() {
         let mut count = 0u64;
         // SAFETY: reads the eventfd's 8 bytes into a local; it is non-blocking, and nothing to read is fine.
         unsafe { libc::read(fd, ptr::from_mut(&mut count).cast(), 8) };

@@ -72,6 +72,23 @@ pub struct Entrance {
     flags: u32,
     /// Where the kernel looks for the limits of a wait, without being told in each call (6.13).
     wait_region: Option<Mapping>,
+    /// The kernel ends a wait by itself (IORING_FEAT_EXT_ARG, 5.11).
+    has_limits: bool,
+}
+
+/// Waits until the ring has completions to read, at most so long. A signal ends it early.
+pub(crate) fn wait_readable(ring: RawFd, limit: Duration) {
+    let mut descriptor = libc::pollfd {
+        fd: ring,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let timespec = libc::timespec {
+        tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(limit.subsec_nanos()),
+    };
+    // SAFETY: both structures live to the end of the call, which gets the number of the only entry.
+    unsafe { libc::ppoll(&raw mut descriptor, 1, &raw const timespec, ptr::null()) };
 }
 
 impl Entrance {
@@ -81,6 +98,7 @@ impl Entrance {
             registered: None,
             flags: 0,
             wait_region: None,
+            has_limits: true,
         }
     }
 
@@ -91,6 +109,7 @@ impl Entrance {
             registered: Some(index),
             flags: uapi::ENTER_REGISTERED_RING,
             wait_region: None,
+            has_limits: true,
         }
     }
 
@@ -129,6 +148,11 @@ impl Entrance {
             self.registrar().unregister_ring_fd(index)?;
         }
         Ok(())
+    }
+
+    /// Whether the kernel takes limits of waits, which it has said only after the ring was made.
+    pub fn set_limits(&mut self, has_limits: bool) {
+        self.has_limits = has_limits;
     }
 
     /// Waits do not count as waits for a disk (6.15).
@@ -188,6 +212,9 @@ impl Entrance {
         flags: u32,
         wait: Wait,
     ) -> io::Result<u32> {
+        if !self.has_limits {
+            return self.enter_then_poll(to_submit, min_complete, flags, wait.end);
+        }
         let timespec = wait.end.timespec();
         let min_wait_usec = u32::try_from(wait.min_wait.as_micros()).unwrap_or(u32::MAX);
         let mut flags = flags | uapi::ENTER_GETEVENTS | uapi::ENTER_EXT_ARG;
@@ -231,11 +258,68 @@ impl Entrance {
     }
 }
 
+impl Entrance {
+    /// A wait on kernels that cannot end one: for the descriptor, which becomes readable with the first completion. So it
+    /// may end with fewer than are wanted; whoever waits counts anyway.
+    fn enter_then_poll(&self, to_submit: u32, min_complete: u32, flags: u32, end: End) -> io::Result<u32> {
+        let End::After(limit) = end else {
+            return self.call(
+                to_submit,
+                min_complete,
+                flags | uapi::ENTER_GETEVENTS,
+                ptr::null(),
+                0,
+            );
+        };
+        let taken = if to_submit > 0 || flags != 0 {
+            self.enter(to_submit, flags)?
+        } else {
+            0
+        };
+        // GETEVENTS: a disk is polled, which only entering does, or completions were held back, and are in the queue now.
+        if flags & uapi::ENTER_GETEVENTS == 0 {
+            wait_readable(self.fd(), limit);
+        }
+        Ok(taken)
+    }
+}
+
 impl Drop for Entrance {
     fn drop(&mut self) {
         // A name in the thread's table keeps the ring alive until the thread ends, whatever is closed.
         if let Some(index) = self.registered {
             let _not_this_thread = self.registrar().unregister_ring_fd(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::{Config, open};
+
+    #[test]
+    fn without_limits_in_the_kernel_a_wait_ends_by_itself_and_with_a_completion() {
+        const NOP: [u64; 8] = [(u32::MAX as u64) << 32, 0, 0, 0, 7, 0, 0, 0];
+        let config = Config {
+            entries: 4,
+            cq_entries: 8,
+            ..Config::default()
+        };
+        let (mut entrance, mut queues) = open(&config).unwrap();
+        entrance.set_limits(false);
+        let wait = |end| Wait {
+            end,
+            ..Wait::default()
+        };
+        let soon = End::After(Duration::from_millis(5));
+        assert_eq!(entrance.enter_and_wait(0, 1, 0, wait(soon)).unwrap(), 0);
+        for end in [End::After(Duration::from_secs(60)), End::Never] {
+            // SAFETY: the entry names no memory, and there is room.
+            unsafe { queues.submission.push(&[NOP]) };
+            let before = queues.completion.len();
+            let taken = entrance.enter_and_wait(1, before + 1, 0, wait(end)).unwrap();
+            assert_eq!((taken, queues.completion.len()), (1, before + 1));
         }
     }
 }

@@ -67,7 +67,7 @@ impl FileTable {
             .checked_add(kernels)
             .filter(|total| (1..=SLOTS_MAX).contains(total));
         let total = total.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-        registrar.files_sparse(total)?;
+        registrar.files_empty(total)?;
         if let Err(error) = registrar.file_alloc_range(ours, kernels) {
             registrar.unregister_files()?;
             return Err(error);

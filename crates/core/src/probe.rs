@@ -6,6 +6,7 @@ use crate::register::{Registrar, query};
 use crate::uapi::{SETUP_CQE32, SETUP_CQSIZE, SETUP_DEFER_TASKRUN, SETUP_FLAGS, SETUP_SINGLE_ISSUER};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
 
 /// IORING_ENTER_* by bit.
 pub const ENTER_FLAGS: [&str; 8] = [
@@ -120,6 +121,28 @@ fn tried(registrar: Registrar, features: u64, supported: &[bool; 256]) -> Kernel
     }
 }
 
+/// Whether the kernel is known to lack a registration, found out once, on a ring of its own: to what it does not know it says
+/// -EINVAL, as to arguments that it does not like, and before 5.13 it waits for all that is in flight before it says so.
+pub(crate) fn lacks_registration(number: u32) -> bool {
+    static LACKING: OnceLock<u64> = OnceLock::new();
+    // All kernels that this runs on have these (5.10). They are what the question itself is asked with.
+    if number <= opcode::ENABLE_RINGS {
+        return false;
+    }
+    let lacking = LACKING.get_or_init(|| {
+        if let Ok(answer) = query() {
+            return u64::MAX.checked_shl(answer.registrations).unwrap_or(0);
+        }
+        let Ok((ring, _)) = tiny_ring(0) else { return 0 };
+        let known = |number: &u32| has_registration(Registrar::new(ring.as_raw_fd()), *number);
+        let newer = REGISTRATIONS.iter().map(|one| one.number);
+        newer
+            .filter(|number| *number > opcode::ENABLE_RINGS && !known(number))
+            .fold(0, |mask, number| mask | 1 << number)
+    });
+    lacking & 1_u64.checked_shl(number).unwrap_or(0) != 0
+}
+
 /// Whether the kernel knows a registration: given an argument at an address where nothing is, it then says -EFAULT.
 fn has_registration(registrar: Registrar, number: u32) -> bool {
     const NOWHERE: *const u8 = std::ptr::without_provenance(1);
@@ -139,7 +162,7 @@ fn has_registration(registrar: Registrar, number: u32) -> bool {
                 return false;
             };
             // SAFETY: the kernel finds nothing at the address, and does nothing.
-            let result = unsafe { Registrar::new(ring.as_raw_fd()).call(number, NOWHERE, 1) };
+            let result = unsafe { Registrar::new(ring.as_raw_fd()).call_once(number, NOWHERE, 1) };
             return !result.is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL));
         }
         opcode::QUERY => return query().is_ok(),
@@ -148,13 +171,13 @@ fn has_registration(registrar: Registrar, number: u32) -> bool {
         opcode::IOWQ_MAX_WORKERS => (NOWHERE, 2),
         opcode::SEND_MSG_RING => {
             // SAFETY: the kernel finds nothing at the address, and does nothing.
-            let refused = unsafe { Registrar::new(-1).call(number, NOWHERE, 1) };
+            let refused = unsafe { Registrar::new(-1).call_once(number, NOWHERE, 1) };
             return refused.is_err_and(|error| error.raw_os_error() == Some(libc::EFAULT));
         }
         _ => (NOWHERE, 1),
     };
     // SAFETY: the kernel finds nothing at the address, and does nothing.
-    let result = unsafe { registrar.call(number, argument, count) };
+    let result = unsafe { registrar.call_once(number, argument, count) };
     !result.is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL))
 }
 

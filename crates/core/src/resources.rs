@@ -4,6 +4,7 @@ use crate::arenas::NewArena;
 use crate::bufring::{self, RingOptions};
 use crate::register::Registrar;
 use crate::ring::Ring;
+use crate::uapi;
 use std::io;
 use std::os::fd::RawFd;
 
@@ -22,7 +23,12 @@ impl Ring {
     }
 
     pub fn registrar(&self) -> Registrar {
-        self.entrance.registrar()
+        let registrar = self.entrance.registrar();
+        // Registrations with tags came together with those that wait for nothing.
+        if self.features() & uapi::FEAT_RSRC_TAGS == 0 {
+            return registrar.waiting(self.in_flight() > 0);
+        }
+        registrar
     }
 
     /// IORING_FEAT_* bits.

@@ -6,6 +6,7 @@ use crate::enter::Entrance;
 use crate::live::Listed;
 use crate::ops;
 use crate::queues::{Batch, Queues, Sqe};
+use crate::register::{LACKS_REGISTRATION, opcode};
 use crate::relocate::{Entries, Tables};
 use crate::setup::{self, Config};
 use crate::shared::{LargeRecord, Shared, Word};
@@ -111,6 +112,11 @@ impl Ring {
     /// Starts a ring that was opened disabled.
     pub fn enable(&mut self) -> io::Result<()> {
         self.registrar().enable_rings()?;
+        // 5.10 says that it has enabled the ring, and goes on refusing to be entered (seen on 5.10.46).
+        let entered = self.entrance.enter(0, 0);
+        if entered.is_err_and(|error| error.raw_os_error() == Some(libc::EBADFD)) {
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+        }
         self.disabled = false;
         self.broken = None;
         Ok(())
@@ -143,6 +149,12 @@ impl Ring {
 
     /// Names the ring by its place in this thread's table of rings (5.18); see `Entrance::register`.
     pub fn register_ring_fd(&mut self) -> io::Result<()> {
+        // Came after registrations that wait for what is in flight: such a kernel would not even refuse it at once.
+        if self.features() & uapi::FEAT_RSRC_TAGS == 0 {
+            return Err(io::Error::from_raw_os_error(
+                LACKS_REGISTRATION + opcode::RING_FDS as i32,
+            ));
+        }
         self.entrance.register()
     }
 
@@ -374,6 +386,12 @@ impl Ring {
 
     pub fn is_broken(&self) -> bool {
         self.broken.is_some()
+    }
+
+    /// Before 5.18 an eventfd is registered only when nothing is in flight any more (man io_uring_register(2),
+    /// IORING_REGISTER_EVENTFD; MSG_RING came with that kernel).
+    pub fn registering_waits(&self) -> bool {
+        !self.supports(ops::OP_MSG_RING)
     }
 
     pub fn set_eventfd(&mut self, fd: RawFd) -> io::Result<()> {

@@ -148,6 +148,7 @@ pub fn open(config: &Config) -> io::Result<(Entrance, Queues)> {
     for flags in tiers(config) {
         match set_up(config.entries, params(config, flags)) {
             Ok((mut entrance, queues)) => {
+                entrance.set_limits(queues.params().features & uapi::FEAT_EXT_ARG != 0);
                 entrance.set_io_wait(!config.no_io_wait);
                 if config.registered_wait {
                     entrance.register_wait_region()?;

@@ -9,7 +9,7 @@
 //! - An index is free for the submitting thread when the other has taken its last completion, not before: until then
 //!   the number that came with the operation stands under it.
 
-use crate::enter::{End, io_uring_enter};
+use crate::enter::{End, io_uring_enter, wait_readable};
 use crate::inflight::{IN_FLIGHT_MAX, INTERNAL};
 use crate::memory::Mapping;
 use crate::ring::{Ring, is_busy};
@@ -19,6 +19,7 @@ use crate::uapi::{self, GetEventsArg};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -61,6 +62,8 @@ pub enum Refused {
 pub struct Split {
     inner: Mutex<Inner>,
     fd: RawFd,
+    /// The kernel ends a wait by itself (IORING_FEAT_EXT_ARG, 5.11).
+    has_limits: bool,
     /// A number for each index, written by the submitting thread before it submits.
     user_data: Arc<Mapping>,
 }
@@ -97,6 +100,7 @@ impl Split {
         let user_data = Arc::new(Mapping::new(IN_FLIGHT_MAX as usize * size_of::<u64>())?);
         Ok(Split {
             fd: ring.fd(),
+            has_limits: ring.features() & uapi::FEAT_EXT_ARG != 0,
             user_data,
             inner: Mutex::new(Inner {
                 ring: Some(ring),
@@ -194,7 +198,7 @@ impl Split {
         let holds_back = inner.ring.as_ref().is_some_and(|ring| ring.queues().overflowed());
         if batch.is_empty() && holds_back {
             // The queue is empty now, so the kernel can put there what it holds back.
-            enter(self.fd, 0, Duration::ZERO)?;
+            self.enter(0, Duration::ZERO)?;
             self.take_ready(&mut inner, max, batch);
         }
         Ok(())
@@ -277,7 +281,18 @@ impl Split {
             // The kernel counts what stands in its own queue.
             let missing = want.saturating_sub(inner.moved());
             drop(inner);
-            enter(self.fd, missing, left.min(slice))?;
+            self.enter(missing, left.min(slice))?;
+        }
+    }
+
+    fn enter(&self, want: u32, limit: Duration) -> io::Result<()> {
+        match (self.has_limits, limit.is_zero()) {
+            (true, _) => enter(self.fd, want, Some(limit)),
+            (false, true) => enter(self.fd, 0, None),
+            (false, false) => {
+                wait_readable(self.fd, limit);
+                Ok(())
+            }
         }
     }
 
@@ -359,24 +374,25 @@ fn closed() -> io::Error {
 
 /// Waits for completions without submitting anything, whatever stands in the submission queue: it is the other
 /// thread's. Ends early for signals, and where trying again is all that can be done.
-fn enter(fd: RawFd, want: u32, limit: Duration) -> io::Result<()> {
-    let timespec = End::After(limit).timespec().unwrap_or_default();
+fn enter(fd: RawFd, want: u32, limit: Option<Duration>) -> io::Result<()> {
+    let timespec = limit.and_then(|limit| End::After(limit).timespec());
     let argument = GetEventsArg {
-        ts: &raw const timespec as u64,
+        ts: timespec
+            .as_ref()
+            .map_or(0, |timespec| ptr::from_ref(timespec) as u64),
         ..GetEventsArg::default()
+    };
+    let (flags, argument, size) = match limit {
+        Some(_) => (
+            uapi::ENTER_GETEVENTS | uapi::ENTER_EXT_ARG,
+            ptr::from_ref(&argument),
+            size_of::<GetEventsArg>(),
+        ),
+        None => (uapi::ENTER_GETEVENTS, ptr::null(), 0),
     };
     // SAFETY: the structures live to the end of the call, and it submits nothing. The descriptor is the ring's: it is
     // closed after this thread has closed its half.
-    let result = unsafe {
-        io_uring_enter(
-            fd,
-            0,
-            want,
-            uapi::ENTER_GETEVENTS | uapi::ENTER_EXT_ARG,
-            (&raw const argument).cast(),
-            size_of::<GetEventsArg>(),
-        )
-    };
+    let result = unsafe { io_uring_enter(fd, 0, want, flags, argument.cast(), size) };
     let is_expected = |error: &io::Error| {
         error.kind() == io::ErrorKind::Interrupted
             || error.raw_os_error() == Some(libc::ETIME)

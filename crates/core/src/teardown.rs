@@ -4,6 +4,7 @@
 
 use crate::inflight::INTERNAL;
 use crate::queues::Sqe;
+use crate::register::{is_errno, is_lacking, opcode};
 use crate::ring::{Ring, is_busy};
 use crate::shared::{CompletionRecord, EXTRA_IS_FD, EXTRA_IS_PIPE};
 use std::io;
@@ -82,7 +83,9 @@ impl Ring {
         if self.in_flight() > 0 {
             let refused = self.registrar().sync_cancel_everything().err();
             // What cannot be stopped is an error too; that shows in what stays in flight.
-            if refused.and_then(|error| error.raw_os_error()) == Some(libc::EINVAL) {
+            if refused.is_some_and(|error| {
+                is_errno(&error, libc::EINVAL) || is_lacking(&error, opcode::SYNC_CANCEL)
+            }) {
                 self.cancel_one_by_one()?;
             }
         }

@@ -49,6 +49,8 @@ pub const SETUP_FLAGS: [&str; 21] = [
 ];
 
 pub const FEAT_SINGLE_MMAP: u32 = 1 << 0;
+pub const FEAT_EXT_ARG: u32 = 1 << 8;
+pub const FEAT_RSRC_TAGS: u32 = 1 << 10;
 
 pub const OFF_SQ_RING: libc::off_t = 0;
 pub const OFF_CQ_RING: libc::off_t = 0x800_0000;

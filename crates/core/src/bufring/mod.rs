@@ -22,6 +22,9 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 pub const ENTRIES_MAX: u32 = 1 << 15;
 /// Numbers from here on are those of legacy groups.
 pub const GROUPS_MAX: u16 = 1 << 15;
+/// Up to 6.7 the kernel keeps the heads of the groups below this when they are unregistered, and goes on from there with the
+/// next that has the number (io_uring/kbuf.c, BGID_ARRAY): it would take buffers that nobody gave it.
+pub const FIRST_GROUP: u16 = 64;
 const ENTRY_BYTES: usize = 16;
 const TAIL_OFFSET: usize = 14;
 
@@ -122,13 +125,9 @@ fn no_such_group() -> io::Error {
 
 impl BufferGroups {
     pub fn next_free(&self) -> Option<u16> {
-        let group = self
-            .rings
-            .iter()
-            .position(Option::is_none)
-            .unwrap_or(self.rings.len());
         // The upper half of the numbers is for legacy groups (legacy.rs), the highest is NO_GROUP.
-        u16::try_from(group).ok().filter(|group| *group < GROUPS_MAX)
+        (FIRST_GROUP..GROUPS_MAX)
+            .find(|group| matches!(self.rings.get(usize::from(*group)), None | Some(None)))
     }
 
     /// Registers buffers in the memory given under `group`; all of them are the kernel's at first, or with `manual`

@@ -25,7 +25,7 @@ fn the_kernel_accepts_a_group_and_gives_it_up_again() {
     groups
         .register(3, RingOptions::new(4, 64), (0, buffers.clone()), registrar)
         .unwrap();
-    assert_eq!(groups.next_free(), Some(0));
+    assert_eq!(groups.next_free(), Some(FIRST_GROUP));
     assert_eq!(groups.lent_count(3), Some(0));
     assert_eq!(groups.pin(4), Err(Reject::UnknownBufferGroup));
     groups.pin(3).unwrap();

@@ -10,7 +10,7 @@ mod ring;
 mod socket;
 
 pub use file::{MADVISE, READ_FIXED, READV_FIXED, WRITE_FIXED, drops_pages};
-pub use ring::{ASYNC_CANCEL, CANCEL_ANY, CANCEL_FD, CANCEL_FD_FIXED, CANCEL_OP};
+pub use ring::{ASYNC_CANCEL, CANCEL_ANY, CANCEL_FD, CANCEL_FD_FIXED, CANCEL_OP, OP_MSG_RING};
 pub use socket::BUNDLE;
 
 /// What the `fd` field is.

@@ -49,6 +49,8 @@ const SIGINFO_BYTES: u32 = 128;
 /// IORING_MSG_DATA and SEND_FD.
 const MSG_DATA: u32 = 0;
 const MSG_SEND_FD: u32 = 1;
+/// The opcode of `MSG_RING`.
+pub const OP_MSG_RING: u8 = 40;
 /// IORING_MSG_RING_CQE_SKIP and FLAGS_PASS.
 const MSG_RING_CQE_SKIP: u32 = 1 << 0;
 const MSG_RING_FLAGS_PASS: u32 = 1 << 1;

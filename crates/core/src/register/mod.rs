@@ -20,8 +20,22 @@ pub use message::send_message;
 pub use probe::{KernelQuery, query};
 pub use restrictions::Restrictions;
 
+use crate::probe::lacks_registration;
 use std::io;
 use std::os::fd::RawFd;
+
+/// Numbers of errors from here on say which registration the kernel lacks. Its own are below 4096 (include/linux/err.h,
+/// MAX_ERRNO).
+pub const LACKS_REGISTRATION: i32 = 1 << 16;
+
+pub(crate) fn is_errno(error: &io::Error, errno: i32) -> bool {
+    error.raw_os_error() == Some(errno)
+}
+
+/// Whether the kernel is too old for this registration.
+pub(crate) fn is_lacking(error: &io::Error, opcode: u32) -> bool {
+    is_errno(error, LACKS_REGISTRATION + opcode as i32)
+}
 
 /// The registering side of one ring, named by its descriptor or by its place in the thread's table of rings.
 #[derive(Clone, Copy)]
@@ -29,11 +43,19 @@ pub struct Registrar {
     fd: RawFd,
     /// Goes with every opcode.
     modifier: u32,
+    /// Most registrations would wait until nothing is in flight any more: see `waiting`.
+    waits: bool,
+    is_busy: bool,
 }
 
 impl Registrar {
     pub fn new(fd: RawFd) -> Registrar {
-        Registrar { fd, modifier: 0 }
+        Registrar {
+            fd,
+            modifier: 0,
+            waits: false,
+            is_busy: false,
+        }
     }
 
     /// A ring that only this thread's table names (IORING_REGISTER_USE_REGISTERED_RING, 6.3).
@@ -41,6 +63,18 @@ impl Registrar {
         Registrar {
             fd: index as RawFd,
             modifier: 1 << 31,
+            waits: false,
+            is_busy: false,
+        }
+    }
+
+    /// On a kernel whose registrations wait for what is in flight (before 5.13), those too that it does not know: those are not
+    /// even tried, and with operations in flight what might wait for ever is refused with EBUSY.
+    pub(crate) fn waiting(self, is_busy: bool) -> Registrar {
+        Registrar {
+            waits: true,
+            is_busy,
+            ..self
         }
     }
 
@@ -53,20 +87,39 @@ impl Registrar {
     /// then, and it is asked again.
     ///
     /// # Safety
-    /// As `call_once`.
+    /// `argument` must be what `opcode` wants, `count` of them, and what it names must outlive the registration.
     pub(crate) unsafe fn call<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {
+        // Those that do not wait for what is in flight (fs/io_uring.c of 5.10, io_register_op_must_quiesce).
+        const AT_ONCE: [u32; 4] = [
+            opcode::FILES_UPDATE,
+            opcode::PROBE,
+            opcode::PERSONALITY,
+            opcode::UNREGISTER_PERSONALITY,
+        ];
+        let lacking = || io::Error::from_raw_os_error(LACKS_REGISTRATION + opcode as i32);
+        if self.waits && lacks_registration(opcode) {
+            return Err(lacking());
+        }
+        if self.is_busy && !AT_ONCE.contains(&opcode) {
+            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+        }
         loop {
-            // SAFETY: as the caller says.
+            // SAFETY: the caller's promise.
             match unsafe { self.call_once(opcode, argument, count) } {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_errno(&error, libc::EINVAL) && lacks_registration(opcode) => {
+                    return Err(lacking());
+                }
                 result => return result,
             }
         }
     }
 
+    /// As the kernel answers it: -EINVAL also to what it does not know.
+    ///
     /// # Safety
-    /// `argument` must be what `opcode` wants, `count` of them, and what it names must outlive the registration.
-    unsafe fn call_once<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {
+    /// As `call`.
+    pub(crate) unsafe fn call_once<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {
         let opcode = opcode | self.modifier;
         // SAFETY: the kernel reads or writes what the caller vouches for, and checks the rest.
         let result = unsafe { libc::syscall(libc::SYS_io_uring_register, self.fd, opcode, argument, count) };

@@ -60,7 +60,7 @@ pub fn query() -> io::Result<KernelQuery> {
     };
     // SAFETY: the header and the answer it names are written by the kernel, no more than `size` bytes of the latter, and
     // live to the end of the call.
-    unsafe { Registrar::new(-1).call(opcode::QUERY, &raw mut header, 0) }?;
+    unsafe { Registrar::new(-1).call_once(opcode::QUERY, &raw mut header, 0) }?;
     match header.result {
         0 => Ok(answer),
         errno => Err(io::Error::from_raw_os_error(-errno)),

@@ -1,6 +1,7 @@
 //! What a ring may be used for, decided while it is disabled (5.10).
 
-use super::{Registrar, opcode};
+use super::{Registrar, is_errno, opcode};
+use crate::probe::lacks_registration;
 use std::io;
 
 /// struct io_uring_restriction.
@@ -30,6 +31,16 @@ pub struct Restrictions {
 impl Registrar {
     /// -EBADFD for a ring that is not disabled, -EBUSY the second time.
     pub fn restrictions(self, restrictions: &Restrictions) -> io::Result<()> {
+        match self.restrict_to(restrictions, |_| true) {
+            // The kernel refuses all of the restrictions for one registration that it does not know.
+            Err(error) if is_errno(&error, libc::EINVAL) => {
+                self.restrict_to(restrictions, |number| !lacks_registration(number))
+            }
+            result => result,
+        }
+    }
+
+    fn restrict_to(self, restrictions: &Restrictions, is_known: fn(u32) -> bool) -> io::Result<()> {
         let entry = |kind, value| Restriction {
             kind,
             value,
@@ -37,6 +48,7 @@ impl Registrar {
             reserved2: [0; 3],
         };
         let registrations = restrictions.registrations.iter();
+        let registrations = registrations.filter(|number| is_known(u32::from(**number)));
         let operations = restrictions.operations.iter();
         let entries: Vec<Restriction> = registrations
             .map(|number| entry(REGISTER_OP, *number))
