@@ -1,7 +1,7 @@
 // Real blocks: programs run where io_uring is forbidden (crates/peers/src/bin/uring-sandbox.rs).
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, sep } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -33,8 +33,9 @@ function reachable(path: string): string {
   return join(dir, 'node');
 }
 
-/** Builds the program that makes sandboxes, which no other part of the tests needs. */
+/** Builds the program that makes sandboxes, which no other part of the tests needs, unless that was done already. */
 export async function buildSandbox(): Promise<void> {
+  if (process.env['URING_TEST_SANDBOX'] === 'built') return assert.ok(existsSync(SANDBOX));
   const args = ['build', '--quiet', '-p', 'uring-peers', '--bin', 'uring-sandbox'];
   const { code, stderr } = await runProgram('cargo', args, { timeoutMs: BUILD_TIMEOUT_MS });
   assert.equal(code, 0, stderr);

@@ -13,6 +13,10 @@ leakCheck(test);
 function hasAttributes(): boolean {
   const dir = mkdtempSync(join(tmpdir(), 'uring-test-'));
   const ring = new Ring();
+  if (!ring.operations.includes('setxattr')) {
+    void ring.close();
+    return true; // that is for the tests to say
+  }
   ring.prep(setxattr(dir, 'user.uring', Buffer.from('1')));
   waitFor(ring, 1);
   const [completion] = reap(ring);

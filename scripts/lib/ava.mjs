@@ -6,8 +6,7 @@ import { compile, compileExamples } from './build.mjs';
 import { Counts } from './counts.mjs';
 import { root } from './project.mjs';
 
-const AVA = join(root, 'node_modules', 'ava', 'entrypoints', 'cli.mjs');
-const TAP_DETAILS = join(root, 'scripts', 'lib', 'tap-details.mjs');
+const AVA = join(root, 'scripts', 'lib', 'ava-here.mjs');
 
 /** The tests, and the examples, which a test runs. */
 export async function compileTests() {
@@ -32,8 +31,9 @@ function describe({ name, diag }) {
   return lines.join('\n');
 }
 
-function record(counts, assertion) {
+function record(counts, assertion, onTest) {
   const { ok, name, skip, todo } = assertion;
+  onTest(name, skip || todo ? 'skipped' : ok ? 'passed' : 'failed');
   if (skip || todo) {
     counts.skip(name);
     console.log(`  - ${name} (${skip ? 'skipped' : 'to do'})`);
@@ -47,25 +47,53 @@ function record(counts, assertion) {
   }
 }
 
-/** Runs ava with this Node binary; the arguments are ava's own. Resolves to the counts. */
-export async function runAva({ node = process.execPath, args = [] } = {}) {
-  const counts = new Counts();
-  const parser = new Parser();
-  parser.on('assert', (assertion) => record(counts, assertion));
-  parser.on('comment', (comment) => console.log(`    ${comment.trimEnd()}`));
-  parser.on('bailout', (reason) => counts.fail(`ava bailed out: ${reason}`));
+/** What ava-here.mjs says before ava runs, or what a test logs. */
+function tell(counts, comment, onTest) {
+  const [, kind, text] = /^# (kernel|skip): (.*)/.exec(comment) ?? [];
+  if (kind === undefined) {
+    console.log(`    ${comment.trimEnd()}`);
+    return;
+  }
+  const told = JSON.parse(text);
+  if (kind === 'kernel') {
+    counts.kernel = told;
+  } else {
+    counts.lack(told);
+    onTest(told.full, 'skipped');
+  }
+}
 
-  const child = execa(node, ['--import', TAP_DETAILS, AVA, '--tap', ...args.map(compiled)], {
+/** Runs a command on this machine, and says in one sentence how it ended badly, if it did. */
+async function runHere([file, ...args], onOutput) {
+  const child = execa(file, args, {
     cwd: root,
     stdin: 'ignore',
     stderr: 'inherit',
     buffer: false,
     reject: false,
   });
-  child.stdout.pipe(parser);
-  const [result] = await Promise.all([child, new Promise((resolve) => parser.once('complete', resolve))]);
+  onOutput(child.stdout);
+  const { failed, shortMessage } = await child;
+  return failed ? shortMessage : undefined;
+}
+
+/**
+ * Runs ava with this Node binary; the arguments are ava's own. Resolves to the counts. `run` is where: it is given the
+ * command, and what wants its output. `onTest` is told of each test.
+ */
+export async function runAva({ node = process.execPath, args = [], run = runHere, onTest = () => {} } = {}) {
+  const counts = new Counts();
+  const parser = new Parser();
+  parser.on('assert', (assertion) => record(counts, assertion, onTest));
+  parser.on('comment', (comment) => tell(counts, comment, onTest));
+  parser.on('bailout', (reason) => counts.fail(`ava bailed out: ${reason}`));
+
+  const command = [node, AVA, ...args.map(compiled)];
+  const complete = new Promise((resolve) => parser.once('complete', resolve));
+  const badEnd = await run(command, (output) => output.setEncoding('utf8').pipe(parser));
+  await complete;
 
   if (counts.ran === 0) counts.fail('ava ran no tests');
-  else if (result.failed && counts.failed === 0) counts.fail(`ava ended badly: ${result.shortMessage}`);
+  else if (badEnd && counts.failed === 0) counts.fail(`ava ended badly: ${badEnd}`);
   return counts;
 }

@@ -7,6 +7,10 @@ export class Counts {
   /** Titles, and what is known of failures, to be told again at the end: CI keeps no more of a long run than that. */
   failures = [];
   skips = [];
+  /** What the kernel says that it lacks, and how many tests were skipped for that. */
+  lacking = {};
+  /** What the kernel says of itself (ava-here.mjs). */
+  kernel = {};
 
   pass(count = 1) {
     this.passed += count;
@@ -18,8 +22,17 @@ export class Counts {
   }
 
   skip(title) {
+    const [, major, minor] = /\(needs Linux (\d+)\.(\d+)/.exec(title) ?? [];
+    if (Number(major) * 1000 + Number(minor) > this.kernel.age)
+      return this.lack({ need: `kernel:${major}.${minor}` });
     this.skipped += 1;
     this.skips.push(title);
+  }
+
+  /** A test that was skipped because the kernel says that it lacks what it needs (needs.mjs). */
+  lack({ need }) {
+    this.skipped += 1;
+    this.lacking[need] = (this.lacking[need] ?? 0) + 1;
   }
 
   get ran() {
@@ -39,6 +52,10 @@ export class Counts {
     this.skipped += other.skipped;
     this.failures.push(...other.failures);
     this.skips.push(...other.skips);
+    for (const [need, count] of Object.entries(other.lacking)) {
+      this.lacking[need] = (this.lacking[need] ?? 0) + count;
+    }
+    this.kernel = other.kernel;
     return this;
   }
 
@@ -64,6 +81,8 @@ export function conclude(counts) {
   const tooManySkips = !(unexplained <= skipsAllowed);
   console.log('');
   for (const title of counts.skips) console.log(`skipped: ${title}`);
+  for (const [need, count] of Object.entries(counts.lacking))
+    console.log(`skipped without ${need}: ${count}`);
   for (const failure of counts.failures) console.log(`failed: ${failure}`);
   if (tooManySkips) {
     console.log(
