@@ -137,6 +137,11 @@ export class Operation<T, K extends 'single' | 'multishot' = 'single'> {
     return typeof value === 'object' && value !== null && #belongsTo in value;
   }
 
+  /** @internal Another one of the same, to be changed. */
+  copy(): Operation<T, K> {
+    return Object.assign(new Operation<T, K>(this.opcode, undefined), this);
+  }
+
   /** @internal Its name in the table of operations. */
   get name(): string {
     return this.syscall ?? opInfo[this.opcode]?.name ?? 'io_uring';

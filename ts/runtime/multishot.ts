@@ -212,8 +212,7 @@ export class MultishotStream<T> implements AsyncIterableIterator<T>, Settler {
   #present(): Operation<T, 'multishot'> {
     const operation = this.#operation;
     if (this.#left === undefined || this.#left === operation.fileIndex) return operation;
-    const copy = Object.create(Object.getPrototypeOf(operation)) as Operation<T, 'multishot'>;
-    return Object.assign(copy, operation, { fileIndex: this.#left });
+    return Object.assign(operation.copy(), { fileIndex: this.#left });
   }
 
   /** Asks the kernel to stop; the operation's own last completion says when it has. */
