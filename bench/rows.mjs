@@ -156,7 +156,7 @@ function filesRows({ folder, files, scratch }) {
       command: 'files-stat',
       args: many,
       depth: { ours: 128, native: 128, node: 128 },
-      ops: { ours: 5 * files, native: 5 * files, node: 5 * files },
+      ops: { ours: 30 * files, native: 30 * files, node: 5 * files },
       goal: { vsNativeMax: 1.2 },
     }),
     filesRow({
