@@ -49,6 +49,8 @@ impl Ring {
                 if self.must_enter() {
                     taken += self.submit()?;
                 }
+                // A thread of the kernel's may have added them since the last time.
+                self.reap();
                 return Ok(taken);
             }
             let one_is_there = moved + self.queues.completion.len() > 0;
