@@ -25,7 +25,9 @@ function readArguments() {
       values.only,
     ].map((value) => (value === undefined ? undefined : Number(value)));
     const isGood = [seconds, seed, only ?? 0].every((number) => Number.isInteger(number) && number >= 0);
-    if (!isGood || !positionals.every((name) => FUZZERS.includes(name))) throw new Error(USAGE);
+    // libFuzzer takes 0 seconds for no limit.
+    if (!isGood || seconds < 1 || !positionals.every((name) => FUZZERS.includes(name)))
+      throw new Error(USAGE);
     return {
       names: positionals.length === 0 ? FUZZERS : positionals,
       seconds,
@@ -60,7 +62,8 @@ async function fuzzRust(dir, target, { seconds, seed, input, isKept }) {
   const args = [...limits, '-print_final_stats=1', `-artifact_prefix=${prefix}`, found, committed];
   const { failed, stderr } = await run(join(dir, target), args, { env, stderr: 'pipe' });
   if (failed) console.log(stderr.split('\n').slice(-60).join('\n'));
-  const again = failed ? `; again: npm run fuzz -- ${target} --input ${prefix}...` : '';
+  const [, saved] = /Test unit written to (\S+)/.exec(stderr) ?? [];
+  const again = saved === undefined ? '' : `; again: npm run fuzz -- ${target} --input ${saved}`;
   console.log(`${target}: ${failed ? 'FAILED' : 'nothing found'}, ${figures(stderr)}, seed ${seed}${again}`);
   if (isKept && !failed) console.log(`${target}: the corpus has ${await keep(dir, target)} inputs now`);
   return !failed;

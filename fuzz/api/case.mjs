@@ -8,6 +8,8 @@ import { World } from './world.mjs';
 
 const STEPS = 40;
 const DEPTH = 3;
+/** As Node has it by itself. */
+const STACK_FRAMES = 10;
 /** Closing gives up after 5 seconds, and only what nothing can cancel takes as long. */
 const END_MS = 20_000;
 
@@ -75,6 +77,8 @@ export class Case {
     if (this.#depth >= DEPTH || this.#isOver) return;
     this.#depth += 1;
     this.counts.steps += 1;
+    // Node sets it to 0 while it makes some of its own errors, and a hostile argument of these keeps it from going back.
+    Error.stackTraceLimit = STACK_FRAMES;
     try {
       const result = step(dice, world);
       if (result instanceof Promise) this.#follow(world, result, 'a step');

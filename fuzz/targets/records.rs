@@ -38,7 +38,8 @@ struct Live {
     user_data: u64,
     /// Slots that it fills or empties are the business of files.rs: it fails, and nothing is there that was not before.
     fails: bool,
-    provides: u32,
+    /// Buffers that it gives to the kernel; it completes once, also if there are none of them.
+    provides: Option<u32>,
     ranges: admitted::Ranges,
 }
 
@@ -132,8 +133,8 @@ impl Program<'_> {
             user_data: user_data(&words),
             fails: spec.is_some_and(|spec| changes_files(spec, &record)),
             provides: match spec {
-                Some(spec) if spec.group_effect == GroupEffect::Provide => words[common::FD],
-                _ => 0,
+                Some(spec) if spec.group_effect == GroupEffect::Provide => Some(words[common::FD]),
+                _ => None,
             },
             ranges,
         });
@@ -146,7 +147,7 @@ impl Program<'_> {
         }
         let at = self.input.below(self.live.len());
         let choice = self.input.byte();
-        let is_last = choice & 3 != 3 || self.live[at].fails || self.live[at].provides > 0;
+        let is_last = choice & 3 != 3 || self.live[at].fails || self.live[at].provides.is_some();
         let res = match choice >> 2 & 3 {
             _ if self.live[at].fails => -libc::ECANCELED,
             0 => 0,
@@ -160,7 +161,9 @@ impl Program<'_> {
         assert!(answer.is_some(), "a completion found no operation");
         if is_last {
             let ended = self.live.remove(at);
-            self.provided += if res >= 0 { ended.provides } else { 0 };
+            if res >= 0 {
+                self.provided += ended.provides.unwrap_or(0);
+            }
             assert_eq!(
                 self.fixture.tables.complete(ended.user_data, res, 0),
                 None,
@@ -209,6 +212,7 @@ impl Program<'_> {
         let register = (at == REGISTERED).then_some(registrar);
         // The old mapping stays known, so that `check` accepts what still leads there as long as somebody holds it.
         let new = arenas.create(ARENA_BYTES as usize, register).expect("an arena");
+        assert_eq!(arenas.locate(handle, 0, 1), None, "a handle outlives its arena");
         self.fixture.stale = handle;
         self.fixture.arenas[at] = new;
     }

@@ -1,8 +1,9 @@
 // What Rust needs to be built with AddressSanitizer, and fuzz targets with coverage besides. Stable compilers have both,
 // but say so only to those who ask for unstable options; a target must be named, or build scripts would get them too.
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { must, root } from './project.mjs';
+import { Complaint, must, root } from './project.mjs';
 
 export const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux-gnu`;
 
@@ -31,8 +32,18 @@ export function sanitized(name, flags = []) {
   };
 }
 
+/** libFuzzer is C++, which the crate builds; it says so at great length where nothing can. */
+function assertCanBuild() {
+  const compiler = process.env['CXX'] ?? 'c++';
+  if (spawnSync(`${compiler} --version`, { shell: true, stdio: 'ignore' }).status !== 0)
+    throw new Complaint(
+      `libFuzzer needs a C++ compiler, and ${compiler} does not run: install g++ or set CXX`,
+    );
+}
+
 /** Builds the fuzz targets; answers the folder that they are in. */
 export async function buildTargets() {
+  assertCanBuild();
   const args = ['--release', '--locked', '--target', TARGET];
   await must('cargo', ['build', '--manifest-path', 'fuzz/Cargo.toml', ...args], {
     env: sanitized('fuzz', COVERAGE),
