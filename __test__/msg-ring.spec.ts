@@ -162,7 +162,7 @@ test('a ring that is not enabled is EBADFD', async (t) => {
   );
 });
 
-test('a message goes to no ring but one of this process that is open', async (t) => {
+test.serial('a message goes to no ring but one of this process that is open', async (t) => {
   await withRing({ entries: 4 }, async (sender) => {
     const stale = { code: 'ERR_URING_STALE_HANDLE', message: /other ring is closed/ };
     const receiver = new Ring({ entries: 4 });
