@@ -179,7 +179,7 @@ export class FakeRing {
   }
 
   takeBack(): void {
-    this.#engine.unprep(1);
+    this.#engine.unprepLast();
   }
 
   /** The record before the tail. */

@@ -3,6 +3,7 @@ import { SqeFlags } from './flags.ts';
 import { type AnyOperation, checkSqeFlags, Operation } from './operation.ts';
 import type { NativeSubmission } from './platform/native.ts';
 import type { Engine } from './runtime/engine.ts';
+import { prepAll } from './runtime/linked.ts';
 import { chainsAreCut, closedError } from './runtime/rejects.ts';
 import { checkOptions, isSet } from './validate.ts';
 
@@ -112,14 +113,9 @@ export class SubmissionQueue {
     }
     if (operations.length > this.spaceLeft) return false;
     const link = isHard ? SqeFlags.HARDLINK : SqeFlags.LINK;
-    let prepared = 0;
-    for (const operation of operations) {
-      const isLast = prepared === operations.length - 1;
-      if (!this.prep(operation, userData?.[prepared], isLast ? 0 : link)) break;
-      prepared += 1;
-    }
-    if (prepared < operations.length) this.#engine.unprep(prepared);
-    return prepared === operations.length;
+    return prepAll(this.#engine, operations.length, (at) =>
+      this.prep(operations[at] as AnyOperation, userData?.[at], at === operations.length - 1 ? 0 : link),
+    );
   }
 
   /**

@@ -8,6 +8,7 @@ import { type Clock, systemClock } from './clock.ts';
 import type { Engine } from './engine.ts';
 import { call, type Handler, isUsers } from './handler.ts';
 import { Link, type Pending } from './link.ts';
+import { prepTogether } from './linked.ts';
 import { canceled } from './rejects.ts';
 import { Waiting } from './waiting.ts';
 import { longTurns } from './watch.ts';
@@ -206,9 +207,9 @@ export class Attached {
   }
 
   #prepTogether(links: readonly Link[]): boolean {
-    if (this.#engine.prepTogether(links)) return true;
+    if (prepTogether(this.#engine, links)) return true;
     this.#engine.hot.submit();
-    return this.#engine.prepTogether(links);
+    return prepTogether(this.#engine, links);
   }
 
   #isAtLimit(links: readonly Link[]): boolean {
@@ -245,12 +246,19 @@ export class Attached {
     const engine = this.#engine;
     for (let first = this.#waiting.first; first !== undefined; first = this.#waiting.first) {
       if (this.#isAtLimit(first.links) || engine.hasOpenChain) break;
+      let failed: unknown;
       try {
-        if (!engine.prepTogether(first.links)) break;
-        this.#waiting.shift();
+        if (!prepTogether(engine, first.links)) break;
       } catch (error) {
-        this.#waiting.shift();
-        for (const link of first.links) this.#settle(link, error as UringError, 0);
+        failed = error;
+      }
+      if (!first.isGone) {
+        // A getter may have put a request before it, which is the first then.
+        this.#waiting.drop(first);
+        if (failed !== undefined) for (const link of first.links) this.#settle(link, failed as UringError, 0);
+      } else if (failed === undefined) {
+        // A getter has cancelled it.
+        engine.unprepTogether(first.links[0]?.sequence ?? 0, first.links.length);
       }
     }
     this.#announce();

@@ -18,7 +18,6 @@ import type { Layout, NativeRing, NativeSubmission } from '../platform/native.ts
 import { Age } from './age.ts';
 import { eventOf } from './events.ts';
 import { call, type Handler } from './handler.ts';
-import type { Link } from './link.ts';
 import { badOffset, failure, notRegistered, reentered, rejected, unsupported } from './rejects.ts';
 import { type Slot, Slots } from './slots.ts';
 import { Targets } from './targets.ts';
@@ -166,29 +165,7 @@ export class Engine<N extends NativeSubmission = NativeRing> {
 
   /** The slot of the operation that was prepared last. */
   get latest(): Slot {
-    const last = (this.word(Word.sqTail) - 1) & (this.#entries - 1);
-    return this.slots.all[this.#records[last * RECORD_WORDS + 8] as number] as Slot;
-  }
-
-  /** Prepares operations that are linked to each other: all of them or, answering false or throwing, none. */
-  prepTogether(links: readonly Link[]): boolean {
-    let prepared = 0;
-    try {
-      for (const link of links) {
-        if (!this.prep(link.operation, link.handler, link.userData, link.flags)) break;
-        prepared += 1;
-        const slot = this.latest;
-        slot.msg = link.msg;
-        this.setUnref(slot, link.isUnref);
-        link.slot = slot;
-        link.sequence = slot.sequence;
-      }
-    } catch (error) {
-      this.unprep(prepared);
-      throw error;
-    }
-    if (prepared < links.length) this.unprep(prepared);
-    return prepared === links.length;
+    return this.#slotOf(this.word(Word.sqTail) - 1);
   }
 
   #writeArgumentsOrGiveUp(operation: AnyOperation, slot: Slot, base: number): void {
@@ -249,29 +226,65 @@ export class Engine<N extends NativeSubmission = NativeRing> {
     payload.write(block, this.#records, base, this.#ring);
   }
 
-  /** Takes the last `count` records back; nothing of them has reached Rust. */
-  unprep(count: number): void {
-    // What a getter has submitted meanwhile is not there any more.
-    for (let left = Math.min(count, this.prepared); left > 0; left -= 1) {
-      const tail = (this.word(Word.sqTail) - 1) | 0;
-      const base = (tail & (this.#entries - 1)) * RECORD_WORDS;
-      const slot = this.slots.all[this.#records[base + 8] as number] as Slot;
-      this.setWord(Word.sqTail, tail);
-      this.#targets.forget(slot);
-      this.#unstage(slot);
-      this.#free(slot);
+  /**
+   * Takes back records that were prepared one after the other, by the sequence of the first; answers how many. What a
+   * getter has submitted meanwhile is not there any more, and what it has prepared behind them stays.
+   */
+  unprepTogether(first: number, count: number): number {
+    const records = this.#records;
+    const isMeant = (base: number): boolean => ((records[base + 9] as number) - first) >>> 0 < count;
+    const head = this.word(Word.sqHead);
+    const tail = this.word(Word.sqTail);
+    let at = tail;
+    for (let left = count; left > 0 && at !== head; ) {
+      at = (at - 1) | 0;
+      if (!isMeant(this.#baseOf(at))) continue;
+      this.#giveUp(at);
+      left -= 1;
     }
+    let end = at;
+    for (; at !== tail; at = (at + 1) | 0) {
+      const base = this.#baseOf(at);
+      if (isMeant(base)) continue;
+      records.copyWithin(this.#baseOf(end), base, base + RECORD_WORDS);
+      end = (end + 1) | 0;
+    }
+    this.setWord(Word.sqTail, end);
+    return (tail - end) | 0;
+  }
+
+  /** Takes the last record back. */
+  unprepLast(): void {
+    const last = (this.word(Word.sqTail) - 1) | 0;
+    this.#giveUp(last);
+    this.setWord(Word.sqTail, last);
+  }
+
+  /** Frees what an operation has whose record is taken back. */
+  #giveUp(record: number): void {
+    const slot = this.#slotOf(record);
+    this.#targets.forget(slot);
+    this.#unstage(slot);
+    this.#free(slot);
+  }
+
+  /** Where a record is in the block, by its count. */
+  #baseOf(record: number): number {
+    return (record & (this.#entries - 1)) * RECORD_WORDS;
+  }
+
+  #slotOf(record: number): Slot {
+    return this.slots.all[this.#records[this.#baseOf(record) + 8] as number] as Slot;
   }
 
   /** Takes back the records at the end that are linked to one that is not there. */
   unprepOpenChain(): void {
-    while (this.hasOpenChain) this.unprep(1);
+    while (this.hasOpenChain) this.unprepLast();
   }
 
   /** The last record is linked to the next, which is not there yet. */
   get hasOpenChain(): boolean {
-    const last = this.word(Word.sqTail) - 1;
-    const head = this.#records[(last & (this.#entries - 1)) * RECORD_WORDS] as number;
+    const head = this.#records[this.#baseOf(this.word(Word.sqTail) - 1)] as number;
     return (head & LINKS) !== 0 && this.prepared > 0;
   }
 

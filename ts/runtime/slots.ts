@@ -38,7 +38,7 @@ export class Slots {
   live = 0;
   /** Of these, multishot operations. */
   multishots = 0;
-  #uses = 0;
+  lastSequence = 0;
 
   /**
    * Operations in flight that count against the limit: not multishot ones, which stay for as long as a connection does.
@@ -60,8 +60,8 @@ export class Slots {
     this.#free = slot.next;
     this.live += 1;
     // 32 bits, so that it stays a small integer in V8.
-    this.#uses = (this.#uses + 1) | 0;
-    slot.sequence = this.#uses;
+    this.lastSequence = (this.lastSequence + 1) | 0;
+    slot.sequence = this.lastSequence;
     return slot;
   }
 
@@ -70,8 +70,8 @@ export class Slots {
     const slot = new Slot(this.all.length);
     this.all.push(slot);
     this.live += 1;
-    this.#uses = (this.#uses + 1) | 0;
-    slot.sequence = this.#uses;
+    this.lastSequence = (this.lastSequence + 1) | 0;
+    slot.sequence = this.lastSequence;
     return slot;
   }
 

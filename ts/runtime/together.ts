@@ -74,7 +74,9 @@ export class Together {
     // What waits for room is not the kernel's yet, and nor is its deadline. And the kernel arms the deadline of what a worker
     // thread runs only when that is through (since 6.15 and its stable releases, b53e523261bf: io_wq_submit_work issues first).
     if (timeoutMs !== undefined) this.#forgetTimer = attached.clock.after(timeoutMs, () => this.#expire());
-    if (signal !== undefined) whenAborted(signal, this.#onAbort);
+    // It may be aborted by now, by a getter of an operation.
+    if (signal?.aborted === true) this.#abort();
+    else if (signal !== undefined) whenAborted(signal, this.#onAbort);
   }
 
   #linked(operations: readonly AnyOperation[], flags: number, timeoutMs: number | undefined): Link[] {

@@ -61,16 +61,7 @@ export class Waiting {
     this.referenced += isUnref ? -1 : 1;
   }
 
-  /** Takes the first away. */
-  shift(): void {
-    const { first } = this;
-    if (first === undefined) return;
-    first.isGone = true;
-    this.#add(first.links, -1);
-    this.#clearFirst();
-  }
-
-  /** Takes one out of the middle; its place goes later, together with others. */
+  /** Takes one out; its place goes later, together with others. */
   drop(pending: Pending): void {
     pending.isGone = true;
     this.#add(pending.links, -1);
