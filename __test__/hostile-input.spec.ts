@@ -127,6 +127,38 @@ test('a getter on a buffer that prepares operations fails the one that it belong
   });
 });
 
+test('a getter on a buffer whose own operation fails spoils nothing of the one that it belongs to', async (t) => {
+  await withRing({ entries: 4 }, async (ring) => {
+    const detached = new Uint8Array(16);
+    const failing = u.write(1, detached);
+    structuredClone(detached, { transfer: [detached.buffer] });
+    let isArmed = false;
+    const inner: string[] = [];
+    const get = (): number => {
+      try {
+        if (isArmed) ring.prep(failing);
+      } catch (error) {
+        inner.push((error as { code: string }).code);
+      }
+      return 16;
+    };
+    const shifty = Object.defineProperty(new Uint8Array(16), 'length', { get });
+    const operation = u.read(0, shifty);
+    isArmed = true;
+    await t.throwsAsync(async () => ring.exec(operation), { code: 'ERR_URING_REENTERED' });
+    t.deepEqual([...new Set(inner)], ['ERR_URING_BUFFER_DETACHED']);
+    t.is(await ring.exec(u.nop({ result: 7 })), 7);
+    t.is(ring.inFlight, 0);
+  });
+});
+
+test('an injected result below all errnos is told as it is', async (t) => {
+  await withRing({ entries: 4 }, async (ring) => {
+    const error = await t.throwsAsync(ring.exec(u.nop({ result: -65_581 })));
+    t.like(error, { syscall: 'nop', errno: -65_581 });
+  });
+});
+
 test('options of a ring are looked at once, so that a getter which throws the second time leaves nothing open', async (t) => {
   for (const name of ['attachTo', 'asyncContext', 'waitingMax', 'slowOperationMs']) {
     let looks = 0;

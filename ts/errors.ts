@@ -172,7 +172,7 @@ export function isLacking(name: keyof typeof registrations, result: number): boo
 
 /** The error for a negative result of the kernel. */
 export function systemError(result: number, syscall: string, path?: string, dest?: string): UringError {
-  if (result <= LACKS_REGISTRATION) return unsupportedRegistration(result);
+  if (result <= LACKS_REGISTRATION && syscall === 'io_uring_register') return unsupportedRegistration(result);
   const [code, meaning] = describeErrno(-result);
   const from = path === undefined ? '' : ` '${path}'`;
   const to = dest === undefined ? '' : ` -> '${dest}'`;

@@ -170,9 +170,9 @@ export class Engine<N extends NativeSubmission = NativeRing> {
 
   #writeArgumentsOrGiveUp(operation: AnyOperation, slot: Slot, base: number): void {
     try {
-      const tail = this.word(Word.sqTail);
       this.#writeArguments(operation, slot, base);
-      if (this.word(Word.sqTail) !== tail) throw reentered();
+      // Whatever was prepared meanwhile, if only to fail, has written to the same record.
+      if (this.slots.lastSequence !== slot.sequence) throw reentered();
     } catch (error) {
       this.#unstage(slot);
       this.#free(slot);

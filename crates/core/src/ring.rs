@@ -365,7 +365,8 @@ impl Ring {
         let can_deliver =
             self.shared.unread() > 0 || !self.local.is_empty() || !self.queues.completion.is_empty();
         let can_submit = self.shared.prepared() > 0 || self.shared.get(Word::RecycleCount) > 0;
-        can_deliver || (self.broken.is_none() && (can_submit || self.must_enter()))
+        // Who waits for a ring that broke down is told by the next pump.
+        can_deliver || self.news.is_some() || (self.broken.is_none() && (can_submit || self.must_enter()))
     }
 
     /// The kernel refuses to be entered: nothing in flight will complete any more, and nothing new can be submitted.

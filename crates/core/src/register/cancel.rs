@@ -25,6 +25,7 @@ impl Registrar {
     /// Cancels what matches and waits until it has ended, within the timeout (6.0; by opcode 6.6). When a signal comes
     /// first that is the answer: what is cancelled by then would not be found a second time.
     pub fn sync_cancel(self, cancel: &SyncCancel) -> io::Result<u32> {
+        self.refuse_waiting(opcode::SYNC_CANCEL)?;
         // SAFETY: one structure, which lives to the end of the call.
         unsafe { self.call_once(opcode::SYNC_CANCEL, cancel, 1) }
     }

@@ -32,6 +32,10 @@ pub(crate) fn is_errno(error: &io::Error, errno: i32) -> bool {
     error.raw_os_error() == Some(errno)
 }
 
+fn lacking(opcode: u32) -> io::Error {
+    io::Error::from_raw_os_error(LACKS_REGISTRATION + opcode as i32)
+}
+
 /// Whether the kernel is too old for this registration.
 pub(crate) fn is_lacking(error: &io::Error, opcode: u32) -> bool {
     is_errno(error, LACKS_REGISTRATION + opcode as i32)
@@ -89,6 +93,21 @@ impl Registrar {
     /// # Safety
     /// `argument` must be what `opcode` wants, `count` of them, and what it names must outlive the registration.
     pub(crate) unsafe fn call<T>(self, opcode: u32, argument: *const T, count: u32) -> io::Result<u32> {
+        self.refuse_waiting(opcode)?;
+        loop {
+            // SAFETY: the caller's promise.
+            match unsafe { self.call_once(opcode, argument, count) } {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_errno(&error, libc::EINVAL) && lacks_registration(opcode) => {
+                    return Err(lacking(opcode));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Refuses what such a kernel would wait with for ever: see `waiting`.
+    fn refuse_waiting(self, opcode: u32) -> io::Result<()> {
         // Those that do not wait for what is in flight (fs/io_uring.c of 5.10, io_register_op_must_quiesce).
         const AT_ONCE: [u32; 4] = [
             opcode::FILES_UPDATE,
@@ -96,23 +115,13 @@ impl Registrar {
             opcode::PERSONALITY,
             opcode::UNREGISTER_PERSONALITY,
         ];
-        let lacking = || io::Error::from_raw_os_error(LACKS_REGISTRATION + opcode as i32);
         if self.waits && lacks_registration(opcode) {
-            return Err(lacking());
+            return Err(lacking(opcode));
         }
         if self.is_busy && !AT_ONCE.contains(&opcode) {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
-        loop {
-            // SAFETY: the caller's promise.
-            match unsafe { self.call_once(opcode, argument, count) } {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_errno(&error, libc::EINVAL) && lacks_registration(opcode) => {
-                    return Err(lacking());
-                }
-                result => return result,
-            }
-        }
+        Ok(())
     }
 
     /// As the kernel answers it: -EINVAL also to what it does not know.
