@@ -1,7 +1,10 @@
 // What storms need: dice that fall the same way each time, operations of every kind, and what may be left afterwards.
+
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { uniformInt } from 'pure-rand/distribution/uniformInt';
+import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { median } from 'simple-statistics';
 import {
   AbortError,
@@ -34,15 +37,10 @@ import { gc, openFds } from './_helpers.ts';
 const HOUR_MS = 3_600_000;
 const SETTLE_MS = 5000;
 
-/** Random numbers from 0 up to a limit, the same ones for the same seed (mulberry32). */
+/** Random numbers from 0 up to a limit, the same ones for the same seed. */
 export function dice(seed: number): (limit: number) => number {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
-  };
+  const generator = xoroshiro128plus(seed);
+  return (limit) => uniformInt(generator, 0, limit - 1);
 }
 
 /** What operations work on; it outlives all rings of a test. */

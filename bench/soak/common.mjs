@@ -1,21 +1,19 @@
 // @ts-check
 // Dice, contents that say where they belong, and what is counted.
 
+import { uniformInt } from 'pure-rand/distribution/uniformInt';
+import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+
 /** @typedef {(limit: number) => number} Dice */
 
 /**
- * Random numbers from 0 up to a limit, the same ones for the same seed (mulberry32).
+ * Random numbers from 0 up to a limit, the same ones for the same seed.
  *
  * @param {number} seed @returns {Dice}
  */
 export function dice(seed) {
-  let state = seed;
-  return (limit) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % limit;
-  };
+  const generator = xoroshiro128plus(seed);
+  return (limit) => uniformInt(generator, 0, limit - 1);
 }
 
 /** Bytes that no other place and no other round has. @param {Buffer} memory @param {Dice} roll */
