@@ -121,7 +121,7 @@ export class SubmissionQueue {
   /**
    * Gives what is prepared to the kernel, in one system call, and answers how many operations that were.
    *
-   * @throws `EAGAIN` or `EBUSY` when the kernel is short of memory: what is queued stays so, read completions and
+   * @throws `EAGAIN`, `EBUSY` or `ENOMEM` when the kernel is short of memory: what is queued stays so, read completions and
    * call again
    */
   submit(): number {

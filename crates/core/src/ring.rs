@@ -6,7 +6,7 @@ use crate::enter::Entrance;
 use crate::live::Listed;
 use crate::ops;
 use crate::queues::{Batch, Queues, Sqe};
-use crate::register::{LACKS_REGISTRATION, opcode};
+use crate::register::{is_errno, lacking, opcode};
 use crate::relocate::{Entries, Tables};
 use crate::setup::{self, Config};
 use crate::shared::{LargeRecord, Shared, Word};
@@ -114,7 +114,7 @@ impl Ring {
         self.registrar().enable_rings()?;
         // 5.10 says that it has enabled the ring, and goes on refusing to be entered (seen on 5.10.46).
         let entered = self.entrance.enter(0, 0);
-        if entered.is_err_and(|error| error.raw_os_error() == Some(libc::EBADFD)) {
+        if entered.is_err_and(|error| is_errno(&error, libc::EBADFD)) {
             return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
         }
         self.disabled = false;
@@ -151,9 +151,7 @@ impl Ring {
     pub fn register_ring_fd(&mut self) -> io::Result<()> {
         // Came after registrations that wait for what is in flight: such a kernel would not even refuse it at once.
         if self.features() & uapi::FEAT_RSRC_TAGS == 0 {
-            return Err(io::Error::from_raw_os_error(
-                LACKS_REGISTRATION + opcode::RING_FDS as i32,
-            ));
+            return Err(lacking(opcode::RING_FDS));
         }
         self.entrance.register()
     }

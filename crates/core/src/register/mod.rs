@@ -26,17 +26,18 @@ use std::os::fd::RawFd;
 
 /// Numbers of errors from here on say which registration the kernel lacks. Its own are below 4096 (include/linux/err.h,
 /// MAX_ERRNO).
-pub const LACKS_REGISTRATION: i32 = 1 << 16;
+const LACKS_REGISTRATION: i32 = 1 << 16;
 
 pub(crate) fn is_errno(error: &io::Error, errno: i32) -> bool {
     error.raw_os_error() == Some(errno)
 }
 
-fn lacking(opcode: u32) -> io::Error {
+/// The kernel is too old for this registration.
+pub(crate) fn lacking(opcode: u32) -> io::Error {
     io::Error::from_raw_os_error(LACKS_REGISTRATION + opcode as i32)
 }
 
-/// Whether the kernel is too old for this registration.
+/// Whether an error says so.
 pub(crate) fn is_lacking(error: &io::Error, opcode: u32) -> bool {
     is_errno(error, LACKS_REGISTRATION + opcode as i32)
 }
